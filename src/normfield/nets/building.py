@@ -39,9 +39,9 @@ def build(
 ) -> nn.Module:
     """The network as a PyTorch module, drawn in the standard parametrisation.
 
-    W ~ N(0, σ_w²/fan_in), b ~ N(0, σ_b²), γ and β constant. The draw is made in float64 on the CPU from ``seed``
-    alone, so that one seed gives the same network on every device and, up to rounding, in every dtype; torch's
-    global random state is not touched.
+    W ~ N(0, σ_w²/fan_in), b ~ N(0, σ_b²), γ and β constant. The draw is made in float64 on the CPU from
+    ``seed`` alone, so that one seed gives the same network on every device and, up to rounding, in every
+    dtype; torch's global random state is not touched.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def build(
     Raises
     ------
     InvalidInput
-        ``network`` is not a Network, the seed is not a whole number, or the dtype is not a real floating-point one.
+        ``network`` is not a Network, the seed not a whole number, or the dtype not a real floating-point one.
 
     Examples
     --------
@@ -87,14 +87,14 @@ class _Drawing:
     network: Network
     generator: torch.Generator
 
-    def fill(self, module: nn.Linear | nn.Conv2d, layer: Dense | Conv) -> nn.Module:
+    def fill(self, module: nn.Module, layer: Dense | Conv) -> nn.Module:
         """W ~ N(0, σ_w²/fan_in), b ~ N(0, σ_b²), the layer's variances before the network's."""
         weight_variance, bias_variance = self.network.variances(layer)
+        weight = module.get_parameter("weight")
         with torch.no_grad():
-            fan_in = module.weight[0].numel()
-            module.weight.normal_(0, math.sqrt(weight_variance / fan_in), generator=self.generator)
-            if module.bias is not None:
-                module.bias.normal_(0, math.sqrt(bias_variance), generator=self.generator)
+            weight.normal_(0, math.sqrt(weight_variance / weight[0].numel()), generator=self.generator)
+            if layer.bias:
+                module.get_parameter("bias").normal_(0, math.sqrt(bias_variance), generator=self.generator)
         return module
 
 
@@ -142,12 +142,12 @@ def _(layer: BatchNorm, shape: Shape, drawing: _Drawing) -> nn.Module:
 
 @_module.register
 def _(layer: LayerNorm, shape: Shape, drawing: _Drawing) -> nn.Module:
-    return _with_scale(nn.LayerNorm(shape, eps=layer.eps, dtype=torch.float64), layer.gamma, layer.beta)
+    return _with_scale(nn.LayerNorm(list(shape), eps=layer.eps, dtype=torch.float64), layer.gamma, layer.beta)
 
 
 @_module.register
 def _(layer: RMSNorm, shape: Shape, drawing: _Drawing) -> nn.Module:
-    return _with_scale(nn.RMSNorm(shape, eps=layer.eps, dtype=torch.float64), layer.gamma, None)
+    return _with_scale(nn.RMSNorm(list(shape), eps=layer.eps, dtype=torch.float64), layer.gamma, None)
 
 
 @_module.register

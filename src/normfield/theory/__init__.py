@@ -1,1 +1,20 @@
+"""The first reading of a description: infinite width, in float64, without torch."""
 
+from normfield.theory.cross_entropy import CrossEntropyEigenvalue
+from normfield.theory.field import MeanField
+from normfield.theory.fisher import Term
+from normfield.theory.gaussian import Moments, PairMoments, moments, pair_moments
+from normfield.theory.population import OrderParameters
+from normfield.theory.reading import mean_field
+
+__all__ = [
+    "CrossEntropyEigenvalue",
+    "MeanField",
+    "Moments",
+    "OrderParameters",
+    "PairMoments",
+    "Term",
+    "mean_field",
+    "moments",
+    "pair_moments",
+]

@@ -1,0 +1,153 @@
+"""What the population theory answers: λ_max, its terms, and the largest stable learning rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normfield.errors import InvalidInput
+from normfield.network import Network
+from normfield.report.plain_json import json_text
+from normfield.theory.cross_entropy import CrossEntropyEigenvalue, softmax_covariance_eigenvalues
+from normfield.theory.fisher import Term
+from normfield.theory.population import OrderParameters
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """λ_max of the Fisher matrix by population theory, per output and at infinite width.
+
+    Attributes
+    ----------
+    largest_eigenvalue
+        λ_max; a float, or an array of the grid's shape.
+    statistics, parameters, samples
+        Which statistics and parameters were counted, and m (None: infinitely many).
+    order_parameters
+        q, q_xy, q̂, q̂_xy, q̃, q̃_xy of every layer.
+    terms
+        What each layer's weights, biases, γ and β add; they sum to λ_max but for the finite-sample term.
+    finite_sample
+        What m samples add; 0 for ``samples=None``.
+    other_directions
+        Upper estimate of the largest eigenvalue outside the direction that all samples share.
+    is_top
+        Whether λ_max stands above that estimate, i.e. whether it is the top eigenvalue.
+    assumption
+        What the value rests on, in one sentence.
+    error
+        Largest error estimate of the Gaussian expectations.
+    network
+        The description that was read.
+    """
+
+    largest_eigenvalue: Any
+    statistics: str
+    parameters: str
+    samples: Any
+    order_parameters: OrderParameters
+    terms: tuple[Term, ...]
+    finite_sample: Any
+    other_directions: Any
+    is_top: Any
+    assumption: str
+    error: float
+    network: Network
+
+    def max_learning_rate(self, momentum: float = 0.0) -> Any:
+        """η* = 2(1 + μ)/λ_max for squared loss ½‖f − y‖² averaged over samples [Wei, Eq. 7]; ∞ at λ_max = 0.
+
+        Raises
+        ------
+        InvalidInput
+            The momentum is not in [0, 1).
+        """
+        if not 0 <= momentum < 1:
+            raise InvalidInput(expected="momentum in [0, 1)", got=repr(momentum))
+        with np.errstate(divide="ignore"):
+            return number_or_array(2 * (1 + momentum) / np.asarray(self.largest_eigenvalue, dtype=float))
+
+    def cross_entropy(self, seed: int = 0, networks: int = 200) -> CrossEntropyEigenvalue:
+        """The top Gauss–Newton eigenvalue for softmax cross-entropy at initialisation, as an interval.
+
+        λ_max times the top eigenvalue of E[diag p − ppᵀ], averaged over samples and drawn anew for each network:
+        the samples of one network share a part N(0, q_xy) of their logits.
+
+        Raises
+        ------
+        InvalidInput
+            The field is a grid; ask one network at a time.
+        """
+        if np.ndim(self.largest_eigenvalue):
+            raise InvalidInput(
+                expected="one network for cross-entropy",
+                got=f"a grid of shape {np.shape(self.largest_eigenvalue)}",
+            )
+        p = self.order_parameters
+        factors = softmax_covariance_eigenvalues(
+            float(p.q[-1]), float(p.q_xy[-1]), self.network.output_shape[0], networks=networks, seed=seed
+        )
+        return CrossEntropyEigenvalue.from_factors(float(self.largest_eigenvalue), factors, seed)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The terms, one row per layer and kind; for a grid, one row per point with λ_max and η* at momentum 0."""
+        import pandas
+
+        if np.ndim(self.largest_eigenvalue):
+            return pandas.DataFrame(
+                {
+                    "largest_eigenvalue": np.ravel(self.largest_eigenvalue),
+                    "max_learning_rate": np.ravel(self.max_learning_rate()),
+                    "is_top": np.ravel(self.is_top),
+                }
+            )
+        rows = [(term.layer, term.kind, float(term.value)) for term in self.terms]
+        return pandas.DataFrame(rows, columns=["layer", "kind", "value"])
+
+    def as_dict(self, momentum: float = 0.0) -> dict[str, Any]:
+        """Everything as plain numbers, lists and words, for JSON."""
+        p = self.order_parameters
+        names = [item.name for item in fields(p)]
+        return {
+            "largest_eigenvalue": self.largest_eigenvalue,
+            "max_learning_rate": self.max_learning_rate(momentum),
+            "momentum": momentum,
+            "statistics": self.statistics,
+            "parameters": self.parameters,
+            "samples": self.samples,
+            "finite_sample": self.finite_sample,
+            "other_directions": self.other_directions,
+            "is_top": self.is_top,
+            "assumption": self.assumption,
+            "error": self.error,
+            "order_parameters": [
+                {"layer": l + 1} | {name: number_or_array(getattr(p, name)[l]) for name in names}
+                for l in range(len(p.q))
+            ],
+            "terms": [
+                {"layer": t.layer, "kind": t.kind, "value": number_or_array(t.value)} for t in self.terms
+            ],
+        }
+
+    def to_json(self, momentum: float = 0.0) -> str:
+        """The same as JSON text; infinite or missing numbers are null, with a reason beside them."""
+        return json_text(self.as_dict(momentum))
+
+    def __str__(self) -> str:
+        if np.ndim(self.largest_eigenvalue):
+            shape = np.shape(self.largest_eigenvalue)
+            return f"mean field ({self.statistics} statistics) on a grid of shape {shape}"
+        return (
+            f"λ_max = {self.largest_eigenvalue:.4g} ({self.statistics} statistics, {self.parameters} parameters), "
+            f"η* = {self.max_learning_rate():.4g} without momentum\n{self.assumption}"
+        )
+
+
+def number_or_array(value: Any) -> Any:
+    """A 0-d array as a Python number, anything else as it is."""
+    return value.item() if np.ndim(value) == 0 and isinstance(value, np.ndarray | np.generic) else value
