@@ -36,8 +36,11 @@ class _Request:
     seed: int
     classes: int | None
     max_bytes: int
+    standardise: Standardisation | None
 
     def __post_init__(self) -> None:
+        if self.standardise is not None:
+            check_choice(self.standardise, STANDARDISATIONS, "standardise")
         for what in ("samples", "classes", "max_bytes"):
             value = getattr(self, what)
             if value is not None:
@@ -85,8 +88,7 @@ def load(
     Returns
     -------
     DataSet
-        Inputs float32, shape (samples, *shape), images as (channels, rows, columns); targets int64 labels,
-        shape (samples,), or float32, shape (samples, outputs).
+        Inputs (samples, *shape), images as (channels, rows, columns); targets (samples,) or (samples, outputs).
 
     Raises
     ------
@@ -101,9 +103,7 @@ def load(
     >>> print(load("digits", samples=400))
     digits: 400 of 1,797 samples, shape (1, 8, 8), 10 classes, one mean and one standard deviation
     """
-    request = _Request(samples, seed, classes, max_bytes)
-    if standardise is not None:
-        check_choice(standardise, STANDARDISATIONS, "standardise")
+    request = _Request(samples, seed, classes, max_bytes, standardise)
     source, name = _resolved(name_or_data, request)
     data = _first(_read(source, name, request), samples)
     by_default = "global" if isinstance(source, str) and source in NAMED else data.standardise
