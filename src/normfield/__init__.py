@@ -1,1 +1,83 @@
+"""Normfield: what batch normalisation does to a network before it trains.
+
+Names are loaded when first used, so that ``import normfield`` is quick and theory never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from normfield.data import DataSet, load
+    from normfield.diagnosis import Diagnosis, diagnose
+    from normfield.errors import (
+        DataUnavailable,
+        InvalidInput,
+        NormfieldError,
+        NotCovered,
+        NumericalFailure,
+    )
+    from normfield.measure import Curvature, curvature
+    from normfield.nets import build
+    from normfield.network import (
+        Activation,
+        ActivationFunction,
+        AveragePool,
+        BatchNorm,
+        Conv,
+        Dense,
+        Flatten,
+        GlobalAveragePool,
+        LayerNorm,
+        Network,
+        Residual,
+        RMSNorm,
+        convnet,
+        mlp,
+    )
+    from normfield.theory import MeanField, mean_field
+    from normfield.train import CriticalLearningRate, critical_learning_rate
+
+_HOMES = {
+    "data": ("DataSet", "load"),
+    "diagnosis": ("Diagnosis", "diagnose"),
+    "errors": ("DataUnavailable", "InvalidInput", "NormfieldError", "NotCovered", "NumericalFailure"),
+    "measure": ("Curvature", "curvature"),
+    "nets": ("build",),
+    "network": (
+        "Activation",
+        "ActivationFunction",
+        "AveragePool",
+        "BatchNorm",
+        "Conv",
+        "Dense",
+        "Flatten",
+        "GlobalAveragePool",
+        "LayerNorm",
+        "Network",
+        "RMSNorm",
+        "Residual",
+        "convnet",
+        "mlp",
+    ),
+    "theory": ("MeanField", "mean_field"),
+    "train": ("CriticalLearningRate", "critical_learning_rate"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*_HOME_OF, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'normfield' has no attribute {name!r}")
+    value = getattr(import_module(f"normfield.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

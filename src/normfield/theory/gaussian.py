@@ -191,6 +191,8 @@ def _quadrature_moments(phi: ActivationFunction, gamma: np.ndarray, beta: np.nda
         values.append(found)
         errors.append(error.max(initial=0.0))
     stacked = np.concatenate(values, axis=1).reshape(5, *gamma.shape)
+    if phi.parity == "odd":
+        stacked[[0, 4]] *= beta != 0  # E φ and E φ′z vanish by symmetry, not only to round-off
     return Moments(*stacked, error=float(max(errors)))
 
 
@@ -230,6 +232,8 @@ def _quadrature_pair(
     slope = derivative(phi)
     single = _quadrature_moments(phi, np.sqrt(q), beta)
     (product, slopes), error = _pair_expectations(lambda x, _: (phi.function(ops, x), slope(x)), q, qxy, beta)
+    if phi.parity == "odd":
+        product = product * ((qxy != 0) | (beta != 0))
     return PairMoments(
         single.second, product, single.slope_second, slopes, single.mean, max(single.error, error)
     )

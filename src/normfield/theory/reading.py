@@ -82,9 +82,13 @@ def mean_field(
     if depth is None:
         return _field(network, statistics, m, parameters, grid)
     axes = {item.name: getattr(grid, item.name) for item in fields(grid)}
+    depths = _axis("depth", depth, least=1)
+    _shape(grid, m, depths)
+    if np.any(depths % 1):
+        raise InvalidInput(expected="depth as whole numbers", got=str(depths[depths % 1 > 0].flat[0]))
     return over_depths(
         network,
-        _axis("depth", depth, least=1),
+        depths,
         axes | {"samples": m},
         lambda deep, at: _field(deep, statistics, at.pop("samples", None), parameters, Grid(**at)),
     )
@@ -95,8 +99,7 @@ def _field(
 ) -> MeanField:
     chain = read_chain(network, grid)
     _refuse_convolutions(chain, statistics)
-    given = [getattr(grid, item.name) for item in fields(grid)] + [m]
-    shape = np.broadcast_shapes(*(np.shape(value) for value in given if value is not None))
+    shape = _shape(grid, m)
     population = run_population(chain, statistics, shape)
     counted = parameters or ("weights" if statistics == "published" else "all")
     terms = tuple(t for t in fisher_terms(chain, population) if counted == "all" or t.kind == "weight")
@@ -117,6 +120,17 @@ def _field(
         error=population.error,
         network=network,
     )
+
+
+def _shape(grid: Grid, *others: np.ndarray | None) -> tuple[int, ...]:
+    given = [getattr(grid, item.name) for item in fields(grid)] + list(others)
+    shapes = [np.shape(value) for value in given if value is not None]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise InvalidInput(
+            expected="axes that broadcast against one another", got=f"shapes {shapes}"
+        ) from None
 
 
 def _check_words(network: Network, statistics: object, parameters: object) -> None:

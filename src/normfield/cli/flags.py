@@ -1,0 +1,53 @@
+"""Groups of flags that several commands share: a frozen dataclass is a group, one field a flag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import field, fields
+from functools import wraps
+from typing import Any, get_type_hints
+
+import click
+
+
+def flag(default: Any, words: str, *, kind: Any = None) -> Any:
+    """A field that is also a flag: its default, its help, and its click type where the default does not tell."""
+    return field(default=default, metadata={"help": words, "kind": kind})
+
+
+def taking_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Spread a command's dataclass parameters into single flags, in their order.
+
+    ``def theory(network: NetworkFlags, ask: TheoryFlags)`` takes every field of both as a flag of its own.
+    """
+    hints = get_type_hints(command)
+    groups = {name: group for name, group in hints.items() if name != "return"}
+
+    @wraps(command)
+    def spread(**values: Any) -> None:
+        command(
+            **{
+                name: group(**{item.name: values[item.name] for item in fields(group)})
+                for name, group in groups.items()
+            }
+        )
+
+    taken: Callable[..., None] = spread
+    for item in reversed([item for group in groups.values() for item in fields(group)]):
+        taken = _option(item)(taken)
+    return taken
+
+
+def _option(item: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    name = "--" + item.name.replace("_", "-")
+    words = item.metadata["help"]
+    if isinstance(item.default, bool):
+        return click.option(name, item.name, is_flag=True, default=item.default, help=words)
+    return click.option(
+        name,
+        item.name,
+        type=item.metadata["kind"],
+        default=item.default,
+        help=words,
+        show_default=item.default is not None,
+    )

@@ -1,0 +1,89 @@
+"""``normfield theory``: the population theory of a described network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import click
+
+from normfield.cli.flags import flag, taking_flags
+from normfield.cli.network_flags import NetworkFlags
+from normfield.report.plain_json import json_text
+from normfield.theory import MeanField, mean_field
+
+
+@dataclass(frozen=True)
+class TheoryFlags:
+    """What is asked of the theory."""
+
+    statistics: str = flag(
+        "batch",
+        "batch (as it trains), frozen (constants of the data) or published (Wei et al. 2019).",
+        kind=click.Choice(["batch", "frozen", "published"]),
+    )
+    parameters: str | None = flag(
+        None,
+        "Which to count; published counts weights, the others all.",
+        kind=click.Choice(["all", "weights"]),
+    )
+    samples: int | None = flag(None, "Samples m of a finite data set (default: infinitely many).", kind=int)
+    momentum: float = flag(0.9, "Heavy-ball momentum μ.")
+    loss: str = flag(
+        "squared",
+        "cross_entropy gives an interval over networks.",
+        kind=click.Choice(["squared", "cross_entropy"]),
+    )
+    seed: int = flag(0, "Of the networks drawn for cross_entropy.")
+    json: bool = flag(False, "Print JSON.")
+
+
+@click.command(
+    epilog="Example: normfield theory --inputs 784 --width 1000 --depth 4 --outputs 10 --gamma 1 --statistics published"
+)
+@taking_flags
+def theory(network: NetworkFlags, ask: TheoryFlags) -> None:
+    """λ_max of the Fisher matrix and the largest stable learning rate, by mean-field theory."""
+    shape = (3, 32, 32) if network.conv else None
+    field = mean_field(
+        network.network(shape, eps=0.0),
+        cast(Any, ask.statistics),
+        samples=ask.samples,
+        parameters=cast(Any, ask.parameters),
+    )
+    answer = field.as_dict(ask.momentum)
+    if ask.loss == "cross_entropy":
+        answer |= _cross_entropy(field, ask)
+    click.echo(json_text(answer) if ask.json else _words(field, answer))
+
+
+def _cross_entropy(field: MeanField, ask: TheoryFlags) -> dict:
+    found = field.cross_entropy(seed=ask.seed)
+    scale = 2 * (1 + ask.momentum)
+    return {
+        "largest_eigenvalue": found.mean,
+        "max_learning_rate": scale / found.mean,
+        "largest_eigenvalue_interval": [found.low, found.high],
+        "max_learning_rate_interval": [scale / found.high, scale / found.low],
+        "squared_loss_eigenvalue": field.largest_eigenvalue,
+        "loss": "cross_entropy",
+    }
+
+
+def _words(field: MeanField, answer: dict) -> str:
+    lines = [
+        str(field.network),
+        "",
+        f"largest Fisher eigenvalue  λ_max = {answer['largest_eigenvalue']:.4g}"
+        f"   ({field.statistics} statistics, {field.parameters} parameters)",
+        f"largest stable step        η*    = {answer['max_learning_rate']:.4g}   (momentum {answer['momentum']:g})",
+    ]
+    if "max_learning_rate_interval" in answer:
+        low, high = answer["max_learning_rate_interval"]
+        lines.append(f"   for cross-entropy; 90 % of networks between {low:.3g} and {high:.3g}")
+    p = field.order_parameters
+    lines += ["", "layer        q     q_xy        q̂     q̂_xy        q̃     q̃_xy"]
+    for l in range(len(p.q)):
+        row = [p.q[l], p.q_xy[l], p.q_hat[l], p.q_hat_xy[l], p.q_tilde[l], p.q_tilde_xy[l]]
+        lines.append(f"{l + 1:>5}" + "".join(f" {value:>8.4g}" for value in row))
+    return "\n".join([*lines, "", answer["assumption"]])
