@@ -1,1 +1,46 @@
+"""Tables, figures and the page they stand on; knows nothing of networks or theory."""
 
+from __future__ import annotations
+
+from normfield.report.blocks import Card, Cards, Facts, Finding, Findings, Html
+from normfield.report.figures import Figure, LegendEntry, bars, lines
+from normfield.report.files import write
+from normfield.report.formatting import format_number
+from normfield.report.markup import block_html, cards_html, facts_html, figure_html, findings_html, table_html
+from normfield.report.page import Block, Page, Section, render
+from normfield.report.regions import Band, Mark
+from normfield.report.series import Series
+from normfield.report.tables import Column, Table, table_text
+from normfield.report.terminal import print_table
+
+__all__ = [
+    "Band",
+    "Block",
+    "Card",
+    "Cards",
+    "Column",
+    "Facts",
+    "Figure",
+    "Finding",
+    "Findings",
+    "Html",
+    "LegendEntry",
+    "Mark",
+    "Page",
+    "Section",
+    "Series",
+    "Table",
+    "bars",
+    "block_html",
+    "cards_html",
+    "facts_html",
+    "figure_html",
+    "findings_html",
+    "format_number",
+    "lines",
+    "print_table",
+    "render",
+    "table_html",
+    "table_text",
+    "write",
+]

@@ -1,0 +1,183 @@
+"""HTML of each kind of block; a new kind registers its own with ``block_html.register``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+from normfield.errors import InvalidInput
+from normfield.report.blocks import Card, Cards, Facts, Finding, Findings, Html
+from normfield.report.figures import Figure, LegendEntry
+from normfield.report.formatting import MISSING, format_number, plain_number
+from normfield.report.palette import SERIES
+from normfield.report.tables import Cell, Column, Table, cell_text, columns_of, sides_of
+from normfield.report.text import escaped, plot_text, script_json, typeset
+
+_SEVERITY_WORDS = {"problem": "Problem", "warning": "Take care", "note": "Note", "good": "Good"}
+_WORDY = 24
+
+
+@singledispatch
+def block_html(block: object) -> str:
+    """Write a block of a section as HTML; a plain string is a paragraph and is escaped."""
+    raise InvalidInput(
+        expected="a Table, Figure, Cards, Findings, Facts, Html or a string in a section",
+        got=type(block).__name__,
+        instead="wrap markup in Html(...)",
+    )
+
+
+@block_html.register
+def _paragraph(block: str) -> str:
+    return f"<p>{typeset(block)}</p>"
+
+
+@block_html.register
+def _markup(block: Html) -> str:
+    return block.markup
+
+
+@block_html.register
+def table_html(table: Table) -> str:
+    """Write the table as accessible HTML.
+
+    Returns
+    -------
+    str
+        A ``<table>`` with caption and scoped headers in a region that scrolls sideways. A number's cell carries
+        ``data-value``, the shortest text that gives the same number back (empty where the value is missing).
+    """
+    head = "".join(
+        _header(column, side) for column, side in zip(columns_of(table), sides_of(table), strict=True)
+    )
+    body = "".join(f"<tr>{_row(table, row)}</tr>" for row in table.rows)
+    notes = "".join(f"<p>{typeset(note)}</p>" for note in table.footnotes)
+    return (
+        f'<div class="table"><div class="scroll" role="region" tabindex="0" aria-label="{escaped(table.title)}"><table>'
+        f"<caption>{typeset(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        + (f'<div class="footnotes">{notes}</div>' if notes else "")
+        + "</div>"
+    )
+
+
+@block_html.register
+def _cards_block(block: Cards) -> str:
+    return cards_html(block.cards)
+
+
+def cards_html(cards: Sequence[Card]) -> str:
+    """Write answers side by side, each a list item with its value shown large."""
+    return f'<ul class="cards">{"".join(map(_card, cards))}</ul>'
+
+
+@block_html.register
+def _findings_block(block: Findings) -> str:
+    return findings_html(block.findings)
+
+
+def findings_html(findings: Sequence[Finding]) -> str:
+    """Write findings as a list: how grave, the sentence, the number behind it."""
+    return f'<ul class="findings">{"".join(map(_finding, findings))}</ul>'
+
+
+@block_html.register
+def facts_html(facts: Facts) -> str:
+    """Write named facts as a description list."""
+    pairs = "".join(
+        f"<div><dt>{typeset(name)}</dt><dd>{_value(value)}</dd></div>" for name, value in facts.facts
+    )
+    return f'<dl class="facts">{pairs}</dl>'
+
+
+@block_html.register
+def figure_html(figure: Figure) -> str:
+    """Write the figure's frame with its data; the page's script draws into it.
+
+    Returns
+    -------
+    str
+        A ``<figure>`` with title, legend (buttons that show and hide), the plot with its text alternative, and caption.
+    """
+    name = escaped(figure.title or figure.alt)
+    title = f"<h3>{typeset(figure.title)}</h3>" if figure.title else ""
+    y_title = f'<p class="y-title" aria-hidden="true">{typeset(figure.y_title)}</p>' if figure.y_title else ""
+    data = script_json({"data": figure.data, "layout": figure.layout})
+    height = figure.layout["meta"]["height"]
+    return (
+        f'<figure class="plate" role="group" aria-label="{name}">{title}{_legend(figure.legend)}{y_title}'
+        f'<div class="plot" role="img" aria-label="{escaped(figure.alt)}" style="min-height:{height}px"></div>'
+        f'<script type="application/json" class="plot-data">{data}</script>'
+        f"<noscript><p>{escaped(figure.alt)}</p></noscript>"
+        f'<figcaption><span>{typeset(figure.caption)}</span><button type="button" class="save" '
+        f'aria-label="Save as PNG: {name}">Save as PNG</button></figcaption></figure>'
+    )
+
+
+def _header(column: Column, side: str) -> str:
+    unit = f' <span class="unit">{typeset(column.unit)}</span>' if column.unit else ""
+    return f'<th scope="col" class="{side}">{typeset(column.header)}{unit}</th>'
+
+
+def _row(table: Table, row: Sequence[Cell]) -> str:
+    columns, sides = columns_of(table), sides_of(table)
+    cells = [_cell(cell, column, side) for cell, column, side in zip(row, columns, sides, strict=True)]
+    return f'<th scope="row"{cells[0]}</th>' + "".join(f"<td{cell}</td>" for cell in cells[1:])
+
+
+def _cell(cell: Cell, column: Column, side: str) -> str:
+    """Everything of a cell after its tag's name: attributes and content."""
+    if isinstance(cell, str | bool):
+        text = cell_text(cell, column.digits)
+        wordy = " wordy" if len(text) > _WORDY else ""
+        return f' class="{side}{wordy}">{typeset(text)}'
+    shown = format_number(plain_number(cell), column.digits)
+    missing = " missing" if shown == MISSING else ""
+    return f' class="{side} number{missing}" data-value="{_precise(cell)}">{shown}'
+
+
+def _precise(value: object) -> str:
+    number = plain_number(value)
+    return "" if number is None else repr(number)
+
+
+def _value(value: float | str | None) -> str:
+    """A word, or a number with its full precision in an attribute."""
+    if isinstance(value, str):
+        return typeset(value)
+    shown = format_number(plain_number(value))
+    return f'<span class="number" data-value="{_precise(value)}">{shown}</span>'
+
+
+def _line(kind: str, text: str) -> str:
+    return f'<p class="{kind}">{typeset(text)}</p>' if text else ""
+
+
+def _card(card: Card) -> str:
+    lines = _line("unit", card.unit) + _line("detail", card.detail) + _line("note", card.note)
+    return (
+        f'<li class="card {card.tone}"><p class="whose">{typeset(card.heading)}</p>'
+        f'<p class="value">{_value(card.value)}</p>{lines}</li>'
+    )
+
+
+def _finding(finding: Finding) -> str:
+    unit = f" <span>{typeset(finding.unit)}</span>" if finding.unit else ""
+    behind = "" if finding.value is None else f'<p class="behind"><b>{_value(finding.value)}</b>{unit}</p>'
+    return (
+        f'<li class="{finding.severity}"><p class="severity">{_SEVERITY_WORDS[finding.severity]}</p>'
+        f'<p class="sentence">{typeset(finding.sentence)}</p>{behind}</li>'
+    )
+
+
+def _legend(entries: Sequence[LegendEntry]) -> str:
+    if len(entries) < 2:
+        return ""
+    return f'<div class="keys" role="group" aria-label="Show or hide">{"".join(map(_key, entries))}</div>'
+
+
+def _key(entry: LegendEntry) -> str:
+    return (
+        f'<button type="button" class="key" aria-pressed="true" data-group="{escaped(plot_text(entry.name))}">'
+        f'<span class="swatch {entry.style}" style="--swatch:var(--series-{entry.colour % len(SERIES)})"></span>'
+        f"{typeset(entry.name)}</button>"
+    )
