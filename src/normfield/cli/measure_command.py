@@ -1,0 +1,84 @@
+"""``normfield measure``: the curvature of a module, in the mode in which it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from normfield.cli.flags import flag, taking_flags
+from normfield.cli.model_flags import ModelFlags
+from normfield.cli.network_flags import NetworkFlags
+from normfield.cli.progress import shown_progress
+from normfield.measure import curvature
+from normfield.report.plain_json import json_text
+from normfield.train.builders import as_builder
+
+
+@dataclass(frozen=True)
+class MeasureFlags:
+    """What is to be measured."""
+
+    kind: str = flag("fisher", "Which matrix.", kind=click.Choice(["fisher", "ggn", "hessian"]))
+    statistics: str = flag(
+        "batch",
+        "batch (as it trains), frozen (this batch's, constant) or running (the module's buffers).",
+        kind=click.Choice(["batch", "frozen", "running"]),
+    )
+    loss: str = flag("squared", "The loss.", kind=click.Choice(["squared", "cross_entropy"]))
+    batch_size: int = flag(128, "Samples that share batch norm's statistics.")
+    batches: int = flag(8, "How many batches, at most.")
+    top: int = flag(1, "How many eigenvalues.")
+    tolerance: float = flag(1e-3, "Relative error of the largest eigenvalue.")
+    momentum: float = flag(0.9, "Heavy-ball momentum μ.")
+    budget: float | None = flag(None, "Seconds after which to stop with what there is.", kind=float)
+    json: bool = flag(False, "Print JSON.")
+
+
+@click.command(epilog="Example: normfield measure --data digits --depth 4 --gamma 0.5 --loss cross_entropy")
+@taking_flags
+def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None:
+    """Largest eigenvalue of the Fisher, Gauss–Newton or Hessian matrix of a module on data."""
+    given, data = model.read(network)
+    batches = data.batches(min(ask.batch_size, data.samples_used), model.seed)
+    with shown_progress() as progress:
+        progress("measuring the curvature")
+        found = curvature(
+            as_builder(given)(model.seed),
+            [batches[i] for i in range(min(len(batches), ask.batches))],
+            ask.loss,
+            kind=ask.kind,
+            statistics=ask.statistics,
+            top=ask.top,
+            tolerance=ask.tolerance,
+            seed=model.seed,
+        )
+    if ask.json:
+        click.echo(
+            json_text(
+                {
+                    "largest_eigenvalue": found.largest_eigenvalue,
+                    "max_learning_rate": found.max_learning_rate(ask.momentum),
+                    "momentum": ask.momentum,
+                    "cluster_mean": found.cluster_mean,
+                    "eigenvalues": found.eigenvalues,
+                    "residual": found.residual,
+                    "error": found.error,
+                    "products": found.products,
+                    "status": found.status,
+                    "kind": found.kind,
+                    "loss": found.loss,
+                    "statistics": found.statistics,
+                    "method": found.method,
+                    "samples": found.samples,
+                    "batches": found.batches,
+                    "data": str(data),
+                    "seconds": found.seconds,
+                }
+            )
+        )
+    else:
+        click.echo(f"{data}\n{found}")
+        click.echo(
+            f"largest stable learning rate {found.max_learning_rate(ask.momentum):.4g} at momentum {ask.momentum:g}"
+        )

@@ -1,0 +1,71 @@
+"""One answer to the question how large a learning rate a network takes, with its cost and what it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Literal["answered", "not covered", "not yet", "failed", "cut"]
+
+#: The four answers, each dearer and nearer to the truth than the one before.
+NAMES = ("theory", "kernel", "measured", "trained")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One of the four answers.
+
+    Attributes
+    ----------
+    name
+        "theory", "kernel", "measured" or "trained".
+    status
+        "answered", or why there is none: "not covered", "not yet", "failed", "cut" (no time was left).
+    max_learning_rate
+        Largest stable η in units of the loss asked for; None where there is no answer.
+    interval
+        (low, high) of that η where it has one, else None.
+    largest_eigenvalue
+        λ_max behind it, in units of the loss; None for the trained answer.
+    seconds
+        What it cost.
+    assumes
+        What it rests on, in one sentence.
+    reason
+        Why there is no answer; empty where there is one.
+    detail
+        The full result: a MeanField, a Curvature or a CriticalLearningRate.
+    """
+
+    name: str
+    status: Status
+    max_learning_rate: float | None = None
+    interval: tuple[float, float] | None = None
+    largest_eigenvalue: float | None = None
+    seconds: float = 0.0
+    assumes: str = ""
+    reason: str = ""
+    detail: Any = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers and words of this answer, for JSON."""
+        found = {
+            "status": self.status,
+            "largest_eigenvalue": self.largest_eigenvalue,
+            "max_learning_rate": self.max_learning_rate,
+            "max_learning_rate_interval": None if self.interval is None else list(self.interval),
+            "seconds": self.seconds,
+            "assumes": self.assumes,
+        }
+        return found | ({"reason": self.reason} if self.reason else {}) | self._extras()
+
+    def _extras(self) -> dict[str, Any]:
+        """What this answer alone has."""
+        names = {
+            "theory": ("statistics", "parameters", "is_top"),
+            "measured": ("cluster_mean", "kind", "statistics", "products", "residual", "samples", "batches"),
+            "trained": ("worse_value", "best_learning_rate", "spread", "half_width", "limited", "verdict"),
+        }
+        if self.detail is None:
+            return {}
+        return {name: getattr(self.detail, name) for name in names.get(self.name, ())}

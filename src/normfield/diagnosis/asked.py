@@ -1,0 +1,69 @@
+"""What was asked of a diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from normfield.errors import InvalidInput
+
+Loss = str | Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The settings of one diagnosis, checked when made."""
+
+    loss: Loss
+    batch_size: int
+    momentum: float
+    budget: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.loss, str) and self.loss not in ("squared", "cross_entropy"):
+            raise InvalidInput(
+                expected='loss "squared", "cross_entropy" or a callable (outputs, targets) -> scalar',
+                got=repr(self.loss),
+            )
+        if not isinstance(self.loss, str) and not callable(self.loss):
+            raise InvalidInput(expected="loss as a word or a callable", got=repr(self.loss))
+        if isinstance(self.momentum, bool) or not 0 <= self.momentum < 1:
+            raise InvalidInput(expected="momentum in [0, 1)", got=repr(self.momentum))
+        if not self.budget > 0:
+            raise InvalidInput(expected="a budget above 0 seconds", got=repr(self.budget))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InvalidInput(expected="seed as a whole number", got=repr(self.seed))
+
+    @property
+    def loss_name(self) -> str:
+        """The loss in a word."""
+        return (
+            self.loss
+            if isinstance(self.loss, str)
+            else getattr(self.loss, "__name__", type(self.loss).__name__)
+        )
+
+    def squared_loss_factor(self, outputs: int) -> float | None:
+        """λ in units of this loss over λ of ½‖f − y‖² averaged over samples; None where it is no squared loss."""
+        if self.loss == "squared":
+            return 1.0
+        if isinstance(self.loss, nn.MSELoss) and self.loss.reduction == "mean":
+            return 2 / outputs
+        return None
+
+    @property
+    def is_cross_entropy(self) -> bool:
+        """Whether the loss is the plain mean cross-entropy."""
+        if self.loss == "cross_entropy":
+            return True
+        plain = isinstance(self.loss, nn.CrossEntropyLoss) and self.loss.reduction == "mean"
+        return plain and self.loss.weight is None and self.loss.label_smoothing == 0  # type: ignore[union-attr]
+
+    @property
+    def has_fisher(self) -> bool:
+        """Whether the loss is one whose Fisher matrix is known."""
+        return self.is_cross_entropy or self.squared_loss_factor(1) is not None

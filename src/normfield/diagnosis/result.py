@@ -1,0 +1,111 @@
+"""A diagnosis: four answers to one question, and what they say together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normfield.diagnosis.answer import NAMES, Answer
+from normfield.diagnosis.asked import Asked
+from normfield.diagnosis.page import page_of
+from normfield.diagnosis.subject import Subject
+from normfield.report import Column, Finding, Table, table_text, write
+from normfield.report.plain_json import json_text, plain
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """How large a learning rate a network takes, answered by theory, kernel, measurement and training.
+
+    Attributes
+    ----------
+    answers
+        "theory", "kernel", "measured", "trained", in this order.
+    findings
+        Plain sentences with the number behind each.
+    asked
+        Loss, batch size, momentum, budget and seed.
+    subject
+        The network and the data.
+    seconds
+        Wall-clock time of the whole diagnosis.
+    """
+
+    answers: Mapping[str, Answer]
+    findings: tuple[Finding, ...]
+    asked: Asked
+    subject: Subject
+    seconds: float
+
+    def table(self) -> Table:
+        """The four answers side by side."""
+        rows = [
+            (
+                answer.name,
+                answer.max_learning_rate,
+                answer.largest_eigenvalue,
+                answer.seconds if answer.status != "not yet" else None,
+                answer.assumes or f"{answer.status}: {answer.reason}",
+            )
+            for answer in (self.answers[name] for name in NAMES)
+        ]
+        columns = [
+            Column("answer"),
+            Column("largest stable learning rate", digits=3),
+            Column("λ_max", digits=4),
+            Column("cost", unit="s", digits=2),
+            Column("what it rests on", align="left"),
+        ]
+        title = f"How large a learning rate? {self.asked.loss_name} loss, momentum {self.asked.momentum:g}"
+        return Table(title, columns, rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers, lists and words."""
+        return {
+            "answers": {name: self.answers[name].as_dict() for name in NAMES},
+            "findings": [
+                {"severity": f.severity, "sentence": f.sentence, "value": f.value, "unit": f.unit}
+                for f in self.findings
+            ],
+            "network": self.subject.name,
+            "data": str(self.subject.data),
+            "loss": self.asked.loss_name,
+            "batch_size": self.asked.batch_size,
+            "momentum": self.asked.momentum,
+            "budget": self.asked.budget,
+            "seed": self.asked.seed,
+            "seconds": self.seconds,
+        }
+
+    def to_json(self) -> str:
+        """``{"answers": {…}, "findings": […], …}``; infinite or missing numbers are null, with a reason."""
+        return json_text(self.as_dict())
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row per answer."""
+        import pandas
+
+        rows = [{"answer": name} | plain(self.answers[name].as_dict()) for name in NAMES]
+        return pandas.DataFrame(rows).set_index("answer")
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report: one HTML file that needs no network.
+
+        Raises
+        ------
+        InvalidInput
+            The folder is missing or cannot be written.
+        """
+        return write(
+            page_of(self.answers, self.findings, self.asked, self.subject, self.as_dict(), self.table()), path
+        )
+
+    def __str__(self) -> str:
+        lines = [table_text(self.table()), "", *(f"• {finding.sentence}" for finding in self.findings)]
+        return "\n".join(lines)

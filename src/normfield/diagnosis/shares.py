@@ -1,0 +1,67 @@
+"""Where λ_max sits: what each layer's parameters add, by theory and in the measured top eigenvectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from normfield.measure import Curvature
+from normfield.theory import MeanField
+
+
+def theory_shares(field: MeanField) -> dict[str, dict[int, float]]:
+    """kind → layer → term of λ_max."""
+    shares: dict[str, dict[int, float]] = {}
+    for term in field.terms:
+        kind = term.kind.removesuffix(" after")
+        by_layer = shares.setdefault(kind, {})
+        by_layer[term.layer] = by_layer.get(term.layer, 0.0) + float(term.value)
+    return shares
+
+
+def measured_shares(found: Curvature, module: nn.Module) -> dict[str, dict[int, float]]:
+    """kind → affine layer → what it adds to the mean of the found eigenvalues: λ‖v restricted to it‖², averaged.
+
+    A parameter belongs to the last affine layer in front of it in the module's order; a one-dimensional parameter that
+    is not that layer's bias is a norm's γ or β.
+    """
+    eigenvalues = torch.as_tensor(found.eigenvalues).to(found.vectors)
+    weight = found.vectors.square() @ eigenvalues / len(eigenvalues)
+    shares: dict[str, dict[int, float]] = {}
+    layer, start = 0, 0
+    for owner, name, parameter in _trainable(module):
+        layer += parameter.ndim > 1 and name == "weight"
+        kind = _kind(owner, name, parameter)
+        by_layer = shares.setdefault(kind, {})
+        end = start + parameter.numel()
+        by_layer[max(layer, 1)] = by_layer.get(max(layer, 1), 0.0) + float(weight[start:end].sum())
+        start = end
+    return shares
+
+
+def by_layer(shares: Mapping[str, Mapping[int, float]]) -> tuple[list[str], dict[str, list[float]]]:
+    """Labels "layer 1" … and, for each kind, one value per layer."""
+    last = max((layer for values in shares.values() for layer in values), default=0)
+    labels = [f"layer {l}" for l in range(1, last + 1)]
+    return labels, {kind: [values.get(l, 0.0) for l in range(1, last + 1)] for kind, values in shares.items()}
+
+
+def _trainable(module: nn.Module) -> list[tuple[nn.Module, str, nn.Parameter]]:
+    """Trainable parameters in the order of ``module.parameters()``, each with its owner and its own name."""
+    owners = dict(module.named_modules())
+    found = []
+    for path, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            place, _, name = path.rpartition(".")
+            found.append((owners[place], name, parameter))
+    return found
+
+
+def _kind(owner: nn.Module, name: str, parameter: nn.Parameter) -> str:
+    if parameter.ndim > 1 and "Norm" not in type(owner).__name__:
+        return "weight"
+    if "Norm" in type(owner).__name__:
+        return "gamma" if name == "weight" else "beta"
+    return "bias" if name == "bias" else name

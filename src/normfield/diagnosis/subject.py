@@ -1,0 +1,80 @@
+"""What is diagnosed: a description, a module, or a function that makes one, with its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from normfield.data import DataSet
+from normfield.errors import InvalidInput
+from normfield.network import BatchNorm, Network, Residual
+from normfield.train.builders import as_builder, data_for
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in both forms as far as they are known, and the data in its shape.
+
+    Attributes
+    ----------
+    given
+        What the caller gave: a Network, a module or a callable seed → module.
+    network
+        The description; None where a module was given.
+    module
+        One module at its initial weights, from the diagnosis's seed.
+    data
+        The data set, in the network's shape.
+    """
+
+    given: Any
+    network: Network | None
+    module: nn.Module
+    data: DataSet
+
+    @classmethod
+    def of(cls, model: Any, data: Any, seed: int) -> Subject:
+        """Read what the caller gave; raises InvalidInput where it is neither network nor module."""
+        if isinstance(model, Network) and len(model.output_shape) != 1:
+            raise InvalidInput(
+                expected="a network that ends in (outputs,)",
+                got=f"output shape {model.output_shape}",
+                instead="end it with Flatten() or GlobalAveragePool() and Dense(outputs)",
+            )
+        dataset = data_for(model, data, None)
+        module = as_builder(model)(seed)
+        return cls(model, model if isinstance(model, Network) else None, module, dataset)
+
+    @property
+    def gamma(self) -> float | None:
+        """γ of the batch norms where all have the same, else None."""
+        if self.network is None:
+            return None
+        found = {layer.gamma for layer in _layers(self.network.layers) if isinstance(layer, BatchNorm)}
+        return found.pop() if len(found) == 1 else None
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether any batch norm is in the module."""
+        return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.module.modules())
+
+    @property
+    def name(self) -> str:
+        """A few words for titles."""
+        parameters = sum(p.numel() for p in self.module.parameters())
+        if self.network is None:
+            return f"{type(self.module).__name__}, {parameters:,} parameters"
+        kind = "with" if self.has_batch_norm else "without"
+        return f"network of depth {self.network.depth} {kind} batch norm, {parameters:,} parameters"
+
+
+def _layers(layers: tuple) -> list:
+    inner = [
+        part
+        for layer in layers
+        if isinstance(layer, Residual)
+        for part in _layers(layer.branch + layer.shortcut)
+    ]
+    return [*layers, *inner]
