@@ -1,9 +1,10 @@
-"""A headless browser for tests of pages."""
+"""A headless browser for tests of pages; and where CI runs, a skipped test is a failure."""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run under CI in which a test was skipped: CI installs all that tests need."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("tests were skipped, which counts as a failure where CI is set", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @dataclass(frozen=True)

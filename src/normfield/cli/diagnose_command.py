@@ -12,7 +12,7 @@ from normfield.cli.network_flags import NetworkFlags
 from normfield.cli.progress import shown_progress
 from normfield.diagnosis import Diagnosis
 from normfield.diagnosis import diagnose as ask_all
-from normfield.report import print_table
+from normfield.report import checked_target, print_table
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class DiagnoseFlags:
 @taking_flags
 def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> None:
     """How large a learning rate this network takes on these data: theory, measurement and training side by side."""
+    if ask.html is not None:
+        checked_target(ask.html)
     given, data = model.read(network)
     with shown_progress() as progress:
         found = ask_all(

@@ -234,8 +234,9 @@ def _facts(asked: Asked, subject: Subject) -> Facts:
     ]
     if subject.network is not None:
         net = subject.network
-        path = " → ".join(str(layer) for layer in net.layers)
-        facts.insert(0, ("network", f"{path}; σ_w² = {net.weight_variance:g}, σ_b² = {net.bias_variance:g}"))
+        facts.insert(
+            0, ("network", f"{net.path}; σ_w² = {net.weight_variance:g}, σ_b² = {net.bias_variance:g}")
+        )
     else:
         facts.insert(0, ("module", type(subject.module).__name__))
     return Facts(facts)

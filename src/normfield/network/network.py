@@ -117,6 +117,11 @@ class Network:
             for layer, shape, earlier in zip(self.layers, self.shapes[1:], before, strict=True)
         ]
 
+    @property
+    def path(self) -> str:
+        """The layers in one line, "Dense(width=300) → BatchNorm() → relu → …"."""
+        return " → ".join(_words(layer) for layer in self.layers)
+
     def to_frame(self) -> pandas.DataFrame:
         """One row per layer: layer, shape after it, parameters."""
         import pandas
@@ -154,6 +159,7 @@ def _flat(layers: tuple[Layer, ...]) -> list[Layer]:
 
 
 def _words(layer: Layer) -> str:
+    """A layer as a table shows it."""
     if isinstance(layer, Residual):
         paths = [" → ".join(_words(part) for part in path) for path in (layer.branch, layer.shortcut)]
         return f"Residual({paths[0]} | {paths[1] or 'identity'})"

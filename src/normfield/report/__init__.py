@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from normfield.report.blocks import Card, Cards, Facts, Finding, Findings, Html
 from normfield.report.figures import Figure, LegendEntry, bars, lines
-from normfield.report.files import write
+from normfield.report.files import checked_target, write
 from normfield.report.formatting import format_number
 from normfield.report.markup import block_html, cards_html, facts_html, figure_html, findings_html, table_html
 from normfield.report.page import Block, Page, Section, render
@@ -33,6 +33,7 @@ __all__ = [
     "bars",
     "block_html",
     "cards_html",
+    "checked_target",
     "facts_html",
     "figure_html",
     "findings_html",

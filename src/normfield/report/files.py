@@ -29,8 +29,7 @@ def write(page: Page, path: str | os.PathLike[str]) -> Path:
     InvalidInput
         If the folder is missing or cannot be written, or the path is a folder.
     """
-    target = Path(path).absolute()
-    _check(target)
+    target = checked_target(path)
     document = render(page)
     beside = target.with_name(f".normfield-{secrets.token_hex(6)}.tmp")
     try:
@@ -47,7 +46,15 @@ def write(page: Page, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _check(target: Path) -> None:
+def checked_target(path: str | os.PathLike[str]) -> Path:
+    """The absolute path of a page that can be written there; ask before long work, not after it.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder is missing or cannot be written, or the path is a folder.
+    """
+    target = Path(path).absolute()
     if not os.path.isdir(target.parent):
         raise InvalidInput(
             expected=f"an existing folder for {target.name}",
@@ -58,6 +65,13 @@ def _check(target: Path) -> None:
         raise InvalidInput(
             expected="the path of a file", got=f"the folder {target}", instead="add a file's name"
         )
+    if not os.access(target.parent, os.W_OK):
+        raise InvalidInput(
+            expected=f"a folder that can be written for {target.name}",
+            got=f"{target.parent}",
+            instead="choose another",
+        )
+    return target
 
 
 def _write_through(path: Path, document: str) -> None:

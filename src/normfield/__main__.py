@@ -1,0 +1,5 @@
+"""``python -m normfield``."""
+
+from normfield.cli import main
+
+main()

@@ -1,0 +1,173 @@
+"""The main job on real digits: four answers, findings that the numbers bear, and what is given left untouched."""
+
+import copy
+import json
+import math
+
+import pytest
+import torch
+
+import normfield as nf
+
+NET = nf.mlp(64, 100, 3, 10, gamma=0.5)
+
+
+@pytest.fixture(scope="module")
+def squared():
+    return nf.diagnose(NET, "digits", budget=12, seed=1)
+
+
+@pytest.fixture(scope="module")
+def cross_entropy():
+    return nf.diagnose(NET, "digits", loss="cross_entropy", budget=12, seed=1)
+
+
+def test_the_four_answers_stand_side_by_side(squared):
+    answers = squared.answers
+    assert list(answers) == ["theory", "kernel", "measured", "trained"]
+    assert answers["theory"].max_learning_rate == pytest.approx(nf.mean_field(NET).max_learning_rate(0.9))
+    assert answers["kernel"].status == "not yet"
+    low, high = answers["trained"].interval
+    assert low < answers["trained"].max_learning_rate < high
+    rates = [answers[name].max_learning_rate for name in ("theory", "measured", "trained")]
+    assert max(rates) / min(rates) < 10**0.6
+    assert all(answer.seconds >= 0 for answer in answers.values())
+
+
+def test_the_measured_answer_is_the_curvature_of_the_built_network(squared):
+    data = nf.load("digits").flattened()
+    batches = data.batches(128, seed=1)
+    direct = nf.curvature(nf.build(NET, seed=1), [batches[i] for i in range(8)], seed=1)
+    assert squared.answers["measured"].largest_eigenvalue == pytest.approx(
+        direct.largest_eigenvalue, rel=1e-6
+    )
+
+
+def test_training_brackets_the_edge_from_both_sides(squared):
+    detail = squared.answers["trained"].detail
+    assert {run.status for run in detail.runs} >= {"finished", "diverged"}
+    below = [run.learning_rate for run in detail.runs if run.status == "finished"]
+    beyond = [run.learning_rate for run in detail.runs if run.status == "diverged"]
+    assert min(below) < detail.value < max(beyond)
+
+
+def test_findings_carry_the_number_behind_them(squared):
+    sentences = {finding.sentence: finding for finding in squared.findings}
+    limit = next(f for s, f in sentences.items() if s.startswith("The first steps are stable"))
+    assert limit.value == squared.answers["measured"].max_learning_rate
+    smaller = next(f for s, f in sentences.items() if "starting at γ" in s)
+    quarter = nf.mean_field(nf.mlp(64, 100, 3, 10, gamma=0.125))
+    assert smaller.value == pytest.approx(quarter.max_learning_rate(0.9))
+    published = next(f for s, f in sentences.items() if s.startswith("The published theory"))
+    mean = squared.answers["measured"].detail.cluster_mean
+    assert published.value == pytest.approx(nf.mean_field(NET, "published").largest_eigenvalue / mean)
+
+
+def test_cross_entropy_is_reported_as_not_limited(cross_entropy):
+    trained = cross_entropy.answers["trained"]
+    assert trained.detail.limited is False
+    assert any("not limited by η*" in finding.sentence for finding in cross_entropy.findings)
+    low, high = cross_entropy.answers["theory"].interval
+    assert low < cross_entropy.answers["theory"].max_learning_rate < high
+
+
+def test_json_and_table_hold_the_same_numbers(squared):
+    found = json.loads(squared.to_json())
+    assert set(found) >= {"answers", "findings"}
+    for row in squared.table().rows:
+        answer = found["answers"][row[0]]
+        assert (row[1], row[2]) == (answer["max_learning_rate"], answer["largest_eigenvalue"])
+    assert found["answers"]["kernel"]["largest_eigenvalue"] is None
+    assert found["answers"]["kernel"]["reason"]
+    frame = squared.to_frame()
+    assert frame.loc["theory", "largest_eigenvalue"] == found["answers"]["theory"]["largest_eigenvalue"]
+    assert "measured" in str(squared)
+
+
+def test_shares_of_the_eigenvalue_add_up(squared):
+    from normfield.diagnosis.shares import measured_shares, theory_shares
+
+    theory = squared.answers["theory"].detail
+    total = sum(value for layers in theory_shares(theory).values() for value in layers.values())
+    assert total == pytest.approx(theory.largest_eigenvalue)
+    detail = squared.answers["measured"].detail
+    shares = measured_shares(detail, squared.subject.module)
+    assert set(shares) == {"weight", "bias", "gamma", "beta"}
+    assert {layer for values in shares.values() for layer in values} == {1, 2, 3}
+    total = sum(value for layers in shares.values() for value in layers.values())
+    assert total == pytest.approx(detail.eigenvalues.mean(), rel=1e-4)
+    by_theory = theory_shares(theory)
+    for kind, layer in (("weight", 3), ("bias", 3), ("gamma", 2), ("beta", 2)):
+        assert shares[kind][layer] == pytest.approx(by_theory[kind][layer], rel=0.15), kind
+
+
+def test_loss_units_are_the_users():
+    half = nf.diagnose(NET, "digits", loss="squared", budget=0.5)
+    mean = nf.diagnose(NET, "digits", loss=torch.nn.MSELoss(), budget=0.5)
+    for name in ("theory", "measured"):
+        ratio = mean.answers[name].largest_eigenvalue / half.answers[name].largest_eigenvalue
+        assert ratio == pytest.approx(2 / 10, rel=1e-3)
+
+
+def test_a_tiny_budget_cuts_the_training_and_says_so():
+    found = nf.diagnose(NET, "digits", budget=1e-3)
+    assert found.answers["trained"].status == "cut"
+    assert found.answers["trained"].reason
+    assert found.answers["measured"].status == "answered"
+
+
+def test_a_callable_loss_gets_curvature_and_training_but_no_theory():
+    def huber(outputs, targets):
+        return torch.nn.functional.huber_loss(outputs, torch.nn.functional.one_hot(targets, 10).float())
+
+    found = nf.diagnose(NET, "digits", loss=huber, budget=8)
+    assert found.answers["theory"].status == "not covered"
+    assert "huber" in found.answers["theory"].reason
+    assert found.answers["measured"].detail.kind == "ggn"
+    assert found.answers["trained"].max_learning_rate > 0
+
+
+def test_networks_outside_the_theory_keep_their_other_answers(tmp_path):
+    net = nf.convnet((1, 8, 8), (4,), 10, pooling="global", stride=1)
+    found = nf.diagnose(net, "digits", budget=4)
+    assert "GlobalAveragePool" in found.answers["theory"].reason
+    assert math.isfinite(found.answers["measured"].max_learning_rate)
+    assert found.to_html(tmp_path / "report.html").exists()
+
+
+def test_a_module_is_left_as_it_was():
+    module = nf.build(NET, seed=3)
+    before = copy.deepcopy(module.state_dict())
+    state = torch.get_rng_state()
+    found = nf.diagnose(torch.nn.Sequential(torch.nn.Flatten(), module), "digits", budget=3)
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(parameter.grad is None for parameter in module.parameters())
+    assert torch.equal(state, torch.get_rng_state())
+    assert found.answers["theory"].status == "not covered"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"loss": "hinge"}, 'loss "squared", "cross_entropy" or a callable'),
+        ({"momentum": 1.0}, "momentum in [0, 1)"),
+        ({"budget": -1}, "a budget above 0 seconds"),
+        ({"batch_size": 0}, "batch_size as a whole number of at least 1"),
+        ({"batch_size": 10_000}, "a batch size of at most the 1437 samples"),
+        ({"seed": 0.5}, "seed"),
+    ],
+)
+def test_bad_settings_get_one_line(arguments, words):
+    with pytest.raises(nf.InvalidInput) as refused:
+        nf.diagnose(NET, "digits", **arguments)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_neither_network_nor_module():
+    with pytest.raises(nf.InvalidInput, match=r"callable seed -> torch.nn.Module, a Network or a module"):
+        nf.diagnose("resnet", "digits")
+    image = nf.Network((1, 8, 8), [nf.Conv(3)])
+    with pytest.raises(nf.InvalidInput, match=r"a network that ends in \(outputs,\)"):
+        nf.diagnose(image, "digits")
