@@ -83,6 +83,33 @@ def test_what_was_not_asked_counts():
     assert (bracket.status, bracket.low, bracket.high) == ("bracketed", -3.02, -2.95)
 
 
+def test_a_good_start_is_worth_more_than_what_was_seen_far_away():
+    bracket = Bracket(-3.0, resolution=0.1, step=0.09)
+    bracket.tell(5.0, beyond=True)
+    bracket.tell(-9.0, beyond=False)
+    asked = []
+    while (x := bracket.ask()) is not None:
+        asked.append(x)
+        bracket.tell(x, beyond=x > -2.95)
+    assert asked == pytest.approx([-3.0, -2.91])
+
+
+@given(
+    boundary=st.floats(LOW + 1e-3, HIGH - 1e-3),
+    start=st.floats(LOW, HIGH),
+    told=st.lists(st.floats(LOW, HIGH), max_size=6),
+)
+def test_whatever_was_told_before_the_boundary_is_found(boundary, start, told):
+    bracket = Bracket(start)
+    for x in told:
+        bracket.tell(x, x > boundary)
+    asks = closed(bracket, lambda x: x > boundary)
+    assert bracket.status == "bracketed"
+    assert bracket.low <= boundary < bracket.high
+    assert bracket.high - bracket.low <= 0.05
+    assert asks <= 20
+
+
 def test_the_bracket_is_the_lowest_beyond_and_reversals_above_it_are_counted():
     told = [(-2.0, False), (-1.0, True), (0.0, False), (0.5, False), (1.0, True)]
     for order in itertools.permutations(told):

@@ -70,13 +70,12 @@ class Bracket:
 
     def ask(self) -> float | None:
         """Next x to try, the same one until it is told; None when nothing is left to ask."""
-        if not self._seen:
-            return self._start
-        if self.high is None:
-            return self._above(max(self._seen))
-        if self.low is None:
-            return self._beneath(self.high)
-        return self._between(self.low, self.high)
+        low, high = self.low, self.high
+        if high is None:
+            return self._start if low is None or low < self._start else self._above(low)
+        if low is None:
+            return self._start if self._start < high else self._beneath(high)
+        return self._between(low, high)
 
     @property
     def high(self) -> float | None:
@@ -118,24 +117,28 @@ class Bracket:
         """Half of ``high − low``; None until both are seen."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
-    def _above(self, edge: float) -> float | None:
-        """A step up from the highest x seen, doubled with every step that led there."""
-        x = min(edge + self._reach(edge), self._limits[1])
-        return x if x > edge else None
+    def _above(self, low: float) -> float | None:
+        """A step up from the highest x seen, twice the step that led there."""
+        x = min(low + self._reach(low), self._limits[1])
+        return x if x > low else None
 
-    def _beneath(self, edge: float) -> float | None:
+    def _beneath(self, high: float) -> float | None:
         """The same step down from the lowest x seen beyond."""
-        x = max(edge - self._reach(edge), self._limits[0])
-        return x if x < edge else None
+        x = max(high - self._reach(high), self._limits[0])
+        return x if x < high else None
 
     def _reach(self, edge: float) -> float:
         """First step plus the way from the start to the edge, which makes every step twice the last."""
         return self._step + abs(edge - self._start)
 
     def _between(self, low: float, high: float) -> float | None:
-        """Midpoint while the bracket is too wide and floating point can still divide it."""
-        middle = (low + high) / 2
-        return middle if high - low > self._resolution and low < middle < high else None
+        """The start, a step away from it or the midpoint, whichever is nearest to it; None where that is enough."""
+        if high - low <= self._resolution:
+            return None
+        if low < self._start < high:
+            return self._start
+        middle = max(min((low + high) / 2, low + self._reach(low)), high - self._reach(high))
+        return middle if low < middle < high else None
 
 
 def _check(start: float, resolution: float, step: float, limits: tuple[float, float]) -> None:
