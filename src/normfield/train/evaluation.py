@@ -1,0 +1,63 @@
+"""Losses and accuracies on fixed batches, with each batch's own statistics and nothing moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from normfield.data.batching import Pair
+from normfield.data.random_state import seeded_random_state
+from normfield.train.losses import LossFunction
+
+_SEED = 0
+
+
+@contextmanager
+def batch_mode(model: nn.Module) -> Iterator[None]:
+    """Training mode without dropout; modes and buffers are put back on leaving."""
+    with training_mode(model):
+        buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+        for module in model.modules():
+            module.training = not isinstance(module, _DropoutNd)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, kept in buffers:
+                    buffer.copy_(kept)
+
+
+@contextmanager
+def training_mode(model: nn.Module) -> Iterator[None]:
+    """Training mode in every submodule, each put back into its own on leaving."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.train()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def mean_loss(model: nn.Module, loss: LossFunction, batches: Sequence[Pair]) -> float:
+    """Mean of the loss over batches of equal size."""
+    with batch_mode(model), seeded_random_state(_SEED), torch.no_grad():
+        return sum(loss(model(inputs), targets).item() for inputs, targets in batches) / len(batches)
+
+
+def accuracy(model: nn.Module, batches: Sequence[Pair]) -> float:
+    """Share of samples whose largest output is their class."""
+    with batch_mode(model), seeded_random_state(_SEED), torch.no_grad():
+        hits = sum(
+            (model(inputs).argmax(1) == _classes(targets)).float().mean().item()
+            for inputs, targets in batches
+        )
+    return hits / len(batches)
+
+
+def _classes(targets: torch.Tensor) -> torch.Tensor:
+    return targets.argmax(1) if targets.is_floating_point() else targets

@@ -1,0 +1,116 @@
+"""What training minimises: the loss, and the targets in the form that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from normfield.errors import InvalidInput
+
+LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingLoss:
+    """A loss by name, its function (outputs, targets) -> scalar, and how targets are made to fit."""
+
+    name: str
+    function: LossFunction
+    fit: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def half_squared(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean over samples of ½‖f − y‖²."""
+    return (outputs - targets).square().sum() / (2 * len(outputs))
+
+
+def as_training_loss(loss: str | LossFunction) -> TrainingLoss:
+    """The loss that a name, a torch loss or a callable stands for."""
+    if loss == "squared":
+        return TrainingLoss("squared", half_squared, rows)
+    if loss == "cross_entropy":
+        return TrainingLoss("cross_entropy", F.cross_entropy, labels)
+    if isinstance(loss, str) or not callable(loss):
+        raise InvalidInput(
+            expected='loss as "squared", "cross_entropy" or a callable (outputs, targets) -> scalar',
+            got=repr(loss),
+            instead="choose one of these",
+        )
+    return TrainingLoss(_name(loss), loss, _fit_of(loss))
+
+
+def scalar(value: object, loss: TrainingLoss) -> torch.Tensor:
+    """The value of the loss, refused where it is not one number that can be differentiated."""
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and value.requires_grad:
+        return value
+    raise InvalidInput(
+        expected=f"one number with a gradient from the loss {loss.name}",
+        got=_described(value),
+        instead="average over samples and outputs, and return the tensor itself",
+    )
+
+
+def rows(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Targets of the outputs' shape; labels become one-hot rows."""
+    if not targets.is_floating_point():
+        targets = F.one_hot(labels(outputs, targets), outputs.shape[1])
+    if outputs.shape[1:] != targets.shape[1:]:
+        raise InvalidInput(
+            expected=f"targets of the outputs' shape (samples, {_written(outputs.shape[1:])})",
+            got=f"(samples, {_written(targets.shape[1:])})",
+            instead="give the model as many outputs as there are targets",
+        )
+    return targets.to(outputs.dtype)
+
+
+def labels(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Class labels, refused where the model has no output for one of them."""
+    if targets.is_floating_point():
+        raise InvalidInput(
+            expected="whole-number class labels for the cross-entropy",
+            got=f"{targets.dtype} targets",
+            instead='give int64 labels or use loss="squared"',
+        )
+    needed = int(targets.max()) + 1
+    if outputs.ndim != 2 or outputs.shape[1] < needed:
+        raise InvalidInput(
+            expected=f"a model with at least {needed} outputs per sample, one per class",
+            got=f"outputs of shape (samples, {_written(outputs.shape[1:])})",
+            instead="give it one output per class",
+        )
+    return targets
+
+
+def labels_or_rows(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Class labels, or rows of class probabilities."""
+    return rows(outputs, targets) if targets.is_floating_point() else labels(outputs, targets)
+
+
+def as_given(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The targets of a loss that we do not know, floats in the outputs' precision."""
+    return targets.to(outputs.dtype) if targets.is_floating_point() else targets
+
+
+def _fit_of(loss: LossFunction) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    if isinstance(loss, nn.MSELoss):
+        return rows
+    return labels_or_rows if isinstance(loss, nn.CrossEntropyLoss) else as_given
+
+
+def _name(loss: LossFunction) -> str:
+    return getattr(loss, "__name__", type(loss).__name__)
+
+
+def _described(value: object) -> str:
+    """Why a value cannot be a loss."""
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    return f"a tensor of shape {tuple(value.shape)}" if value.numel() != 1 else "a number without a gradient"
+
+
+def _written(shape: torch.Size) -> str:
+    return ", ".join(str(size) for size in shape)

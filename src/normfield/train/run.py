@@ -1,0 +1,220 @@
+"""One training run at a fixed learning rate, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from normfield.data import load
+from normfield.data.checks import check_seed
+from normfield.data.random_state import seeded_random_state
+from normfield.errors import InvalidInput
+from normfield.train.descent import DIVERGED, FINISHED, HeavyBall, descend
+from normfield.train.evaluation import accuracy, mean_loss, training_mode
+from normfield.train.json_values import as_json_values
+from normfield.train.losses import as_training_loss
+from normfield.train.prepared import Prepared, prepare
+from normfield.train.settings import Settings, number, positive
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Parameters
+    ----------
+    learning_rate, momentum
+        η and μ of θ ← θ − η∇L + μ(θ − θ_prev), η in units of the user's loss.
+    seed
+        Of the order of the data.
+    status
+        "finished", "diverged" or "cut short" (the deadline passed).
+    diverged_at
+        The step, counted from 1, whose loss or parameters showed it; None otherwise.
+    losses
+        Loss of each step's batch, before that step.
+    first_loss, final_loss
+        Mean loss over the same batches of training data, at most 2,048 samples, before the first and after the last
+        step, with each batch's own statistics; ``final_loss`` is None unless the run finished.
+    test_loss, test_accuracy
+        The same over all test batches; None without test data or unless the run finished, the accuracy also
+        without class labels.
+    dropped_samples
+        Samples that each pass left out, since they filled no batch.
+    seconds
+        Wall-clock time, evaluation included.
+    """
+
+    learning_rate: float
+    momentum: float
+    seed: int
+    status: str
+    diverged_at: int | None
+    losses: tuple[float, ...]
+    first_loss: float
+    final_loss: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+    dropped_samples: int
+    seconds: float
+
+    @property
+    def ended_worse(self) -> bool | None:
+        """Whether it diverged or ended with a higher loss than it began; None where it was cut short."""
+        if self.final_loss is None:
+            return True if self.status == DIVERGED else None
+        return self.final_loss > self.first_loss
+
+    @property
+    def log10(self) -> float:
+        """log₁₀η."""
+        return math.log10(self.learning_rate)
+
+    def summary(self) -> dict[str, Any]:
+        """All but the losses of the steps, by name."""
+        fields = {name: value for name, value in asdict(self).items() if name != "losses"}
+        return {**fields, "log10": self.log10, "steps": len(self.losses), "ended_worse": self.ended_worse}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Table with one row per step: step, loss."""
+        import pandas as pd
+
+        return pd.DataFrame({"step": range(len(self.losses)), "loss": self.losses})
+
+    def to_json(self) -> str:
+        """JSON object keyed like the attributes; numbers that are missing or not finite are null, with a reason."""
+        return json.dumps(as_json_values({**self.summary(), "losses": self.losses, "reason": self.reason}))
+
+    @property
+    def reason(self) -> str | None:
+        """Why numbers are missing; None where none is."""
+        if self.status == FINISHED:
+            missing = "no test data" if self.test_loss is None else "no class labels"
+            return missing if self.test_accuracy is None else None
+        return f"the run {'diverged' if self.status == DIVERGED else 'was cut short'}"
+
+    def __str__(self) -> str:
+        ending = f"diverged at step {self.diverged_at}" if self.status == DIVERGED else self.status
+        line = f"η = {self.learning_rate:.3g} (log₁₀ {self.log10:+.2f}), seed {self.seed}: {ending}"
+        if self.final_loss is not None:
+            line += f", loss {self.first_loss:.3g} → {self.final_loss:.3g}"
+        if self.test_loss is not None:
+            line += f", test loss {self.test_loss:.3g}"
+        return f"{line}, {self.seconds:.2f} s"
+
+
+def train_once(
+    model: nn.Module,
+    data: Any,
+    *,
+    learning_rate: float,
+    momentum: float = 0.9,
+    loss: str | Callable = "squared",
+    batch_size: int | None = 128,
+    epochs: int = 3,
+    steps: int | None = None,
+    seed: int = 0,
+    divergence_factor: float = 1e3,
+    deadline: float | None = None,
+) -> Run:
+    """Train a module in place at a fixed learning rate, and say how that ended.
+
+    Heavy ball, θ ← θ − η∇L + μ(θ − θ_prev), on mini-batches in a new order each pass (a last short batch is left
+    out) or on the full batch. The run diverges when a step's loss is not finite or exceeds ``divergence_factor``
+    times the first step's, or when a parameter or the final loss is not finite. It trains in training mode,
+    whatever mode the module is in, and puts the modes back; ``.grad`` and the global random state stay untouched.
+
+    Parameters
+    ----------
+    model
+        Any module (samples, ...) -> (samples, outputs); its parameters and buffers are trained in place.
+    data
+        A data set, its name, or a pair (inputs, targets): all that ``normfield.data.load`` takes.
+    learning_rate, momentum
+        η and μ.
+    loss
+        "squared" (mean over samples of ½‖f − y‖², labels as one-hot rows), "cross_entropy", ``nn.MSELoss()``,
+        ``nn.CrossEntropyLoss()`` or any callable (outputs, targets) -> scalar.
+    batch_size
+        Samples per step; None for all of them, in the order given.
+    epochs, steps
+        Passes over the data, or the number of steps, which overrides them.
+    seed
+        Of the order of the data and of dropout.
+    divergence_factor
+        Times the first loss.
+    deadline
+        Reading of ``time.monotonic()`` after which the run is cut short; None for none.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InvalidInput
+        For settings out of range, data that do not fit the model, or a loss that is not one finite number.
+
+    Examples
+    --------
+    >>> inputs = torch.eye(4)
+    >>> run = train_once(nn.Linear(4, 2), (inputs, inputs[:, :2]), learning_rate=0.1, batch_size=None)
+    >>> run.status, len(run.losses)
+    ('finished', 3)
+    """
+    settings = Settings(momentum, batch_size, epochs, steps, divergence_factor)
+    positive(learning_rate, "learning_rate")
+    check_seed(seed)
+    if deadline is not None:
+        number(deadline, "deadline", isinstance(deadline, int | float) and deadline == deadline, "in seconds")
+    if not isinstance(model, nn.Module):
+        raise InvalidInput(
+            expected="model as a torch.nn.Module", got=type(model).__name__, instead="build it first"
+        )
+    prepared = prepare(model, load(data), as_training_loss(loss), batch_size)
+    return run_prepared(
+        model, prepared, settings, learning_rate, seed, math.inf if deadline is None else deadline
+    )
+
+
+def run_prepared(
+    model: nn.Module, prepared: Prepared, settings: Settings, learning_rate: float, seed: int, deadline: float
+) -> Run:
+    """Train on data that were made to fit before."""
+    began = time.perf_counter()
+    first_loss = mean_loss(model, prepared.loss.function, prepared.evaluation)
+    ball = HeavyBall(model, prepared.loss.function, learning_rate, settings.momentum)
+    with training_mode(model), seeded_random_state(seed), torch.enable_grad():
+        descent = descend(ball, prepared, settings, seed, deadline)
+    final_loss = _final_loss(model, prepared) if descent.status == FINISHED else None
+    if final_loss is not None and not math.isfinite(final_loss):
+        descent.status, final_loss = DIVERGED, None
+    tested = final_loss is not None and len(prepared.test) > 0
+    return Run(
+        learning_rate=learning_rate,
+        momentum=settings.momentum,
+        seed=seed,
+        status=descent.status,
+        diverged_at=len(descent.losses) if descent.status == DIVERGED else None,
+        losses=tuple(descent.losses),
+        first_loss=first_loss,
+        final_loss=final_loss,
+        test_loss=mean_loss(model, prepared.loss.function, prepared.test) if tested else None,
+        test_accuracy=accuracy(model, prepared.test) if tested and prepared.labelled else None,
+        dropped_samples=prepared.dropped_samples,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _final_loss(model: nn.Module, prepared: Prepared) -> float:
+    return mean_loss(model, prepared.loss.function, prepared.evaluation)
