@@ -12,7 +12,7 @@ backwards (q̃_αβ,xy = 0), since the head has independent weights for every po
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -112,9 +112,12 @@ def run_population(chain: Chain, statistics: Statistics, shape: tuple[int, ...])
     passes: list[BlockPass] = []
     forward: list[tuple[np.ndarray, np.ndarray]] = []
     q_hat, q_hat_xy = np.ones(shape), np.zeros(shape)
+    previous = None
     for block in chain.blocks:
         q, q_xy = _affine_map(block.affine, q_hat, q_hat_xy)
-        step = block_pass(block, q, q_xy, statistics)
+        repeats = bool(passes) and _repeats(block, previous, (q, q_xy), forward[-1])
+        step = passes[-1] if repeats else block_pass(block, q, q_xy, statistics)
+        previous = block
         forward.append((q, q_xy))
         passes.append(step)
         q_hat, q_hat_xy = step.q_hat, step.q_hat_xy
@@ -128,6 +131,19 @@ def run_population(chain: Chain, statistics: Statistics, shape: tuple[int, ...])
     tildes = [np.stack([np.broadcast_to(v, shape) for v in values]) for values in zip(*backward, strict=True)]
     parameters = OrderParameters(*columns, *hats, *tildes)
     return Population(parameters, tuple(passes), max((step.error for step in passes), default=0.0))
+
+
+def _repeats(block: Block, before: Block | None, *moments: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether a block maps the same moments by the same numbers as the one before: batch norm's fixed point."""
+
+    def numbers(norm: Norm | None) -> list[Any]:
+        return [] if norm is None else [getattr(norm, item.name) for item in fields(norm)]
+
+    if before is None or block.phi != before.phi:
+        return False
+    ours, theirs = (numbers(one.norm) + numbers(one.norm_after) for one in (block, before))
+    alike = len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
+    return alike and all(map(np.array_equal, *moments))
 
 
 def _affine_map(affine: Affine, q_hat: np.ndarray, q_hat_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
