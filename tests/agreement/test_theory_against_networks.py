@@ -68,6 +68,7 @@ def hidden(*parts):
         hidden(ACT("relu"), nf.LayerNorm(0.7, 0.3)),
         hidden(ACT("relu"), nf.RMSNorm(0.7)),
         hidden(ACT("relu")),
+        nf.Network((100,), [nf.Dense(400, bias=False), ACT("relu"), nf.Dense(5, bias=False)], 2.0, 3.0),
         nf.mlp(100, 400, 4, 5, batch_norm=False, activation="silu"),
         nf.convnet((3, 16, 16), (30, 60), 5, batch_norm=False),
         nf.Network(

@@ -109,6 +109,15 @@ def test_it_says_when_the_common_direction_is_not_the_top():
     assert shifted.is_top
 
 
+def test_layers_without_bias_have_neither_its_variance_nor_its_term():
+    layers = [nf.Dense(50, bias=False), nf.Activation("relu"), nf.Dense(3, bias=False)]
+    field = nf.mean_field(nf.Network((20,), layers, 2.0, 3.0))
+    same = [nf.Dense(50), nf.Activation("relu"), nf.Dense(3)]
+    zero = nf.mean_field(nf.Network((20,), same, 2.0, 0.0), parameters="weights")
+    assert {term.kind for term in field.terms} == {"weight"}
+    assert field.largest_eigenvalue == pytest.approx(zero.largest_eigenvalue, rel=1e-12)
+
+
 def test_gamma_zero_and_zero_bias_are_fine():
     field = nf.mean_field(nf.mlp(784, 1000, 4, 10, gamma=0.0, bias_variance=0.0, beta=0.5))
     assert math.isfinite(field.largest_eigenvalue)

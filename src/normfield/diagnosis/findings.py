@@ -53,7 +53,7 @@ def _trained_limit(asked: Asked, answers: Mapping[str, Answer]) -> Finding | Non
     detail = answers["trained"].detail
     if detail is None:
         return None
-    if detail.limited is None:
+    if detail.value is None and detail.limited is None:
         return Finding("warning", f"Training did not show its edge: {detail.status}.")
     if detail.value is None:
         return Finding("note", f"With {asked.loss_name} loss, {detail.verdict}.")

@@ -180,7 +180,7 @@ def _affine(number: int, layer: Layer, before: Shape, network: Network, grid: Gr
         fan_in=fan_in,
         positions=math.prod(after[1:]),
         weight_variance=grid.value("weight_variance", weight_variance),
-        bias_variance=grid.value("bias_variance", bias_variance),
+        bias_variance=grid.value("bias_variance", bias_variance) if layer.bias else 0.0,
         bias=layer.bias,
         padded=isinstance(layer, Conv) and any(padding for _, _, padding in layer.windows),
     )
