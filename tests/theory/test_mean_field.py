@@ -160,6 +160,13 @@ CONV = nf.convnet((3, 32, 32), (30, 60), 10)
         (nf.convnet((3, 32, 32), (30,), 10), {"samples": 100}, "there are convolutions"),
         (nf.Network((4,), [nf.BatchNorm(), nf.Dense(2)]), {}, "BatchNorm stands before the first"),
         (nf.Network((3, 8, 8), [nf.Conv(2)]), {}, "a linear dense layer last"),
+        (
+            nf.Network(
+                (3, 8, 8), [nf.Conv(2), nf.Flatten(), nf.BatchNorm(), nf.Activation("relu"), nf.Dense(2)]
+            ),
+            {},
+            "batch norm after Flatten",
+        ),
         (nf.Network((4,), [nf.Dense(2), nf.Activation("relu")]), {}, "a linear dense layer last"),
         (
             nf.Network((4,), [nf.Dense(3), nf.Activation("relu"), nf.BatchNorm(), nf.Dense(2)]),

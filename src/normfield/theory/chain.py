@@ -150,11 +150,18 @@ def _refuse_unknown(layers: tuple[Layer, ...]) -> None:
 def _groups(network: Network) -> list[tuple[list[Layer], Shape]]:
     """Each affine layer with what follows it, and the shape in front of it; Flatten is passed over."""
     groups: list[tuple[list[Layer], Shape]] = []
+    flattened = False
     for layer, shape in zip(network.layers, network.shapes[:-1], strict=True):
         if isinstance(layer, Dense | Conv):
             groups.append(([layer], shape))
+            flattened = False
         elif isinstance(layer, Flatten):
-            continue
+            flattened = len(shape) == 3
+        elif isinstance(layer, BatchNorm) and flattened:
+            raise NotCovered(
+                "batch norm after Flatten normalises every position of a channel by itself, which the population "
+                f"theory does not cover: put it before Flatten, or {_OTHERS}"
+            )
         elif not groups:
             raise NotCovered(
                 f"the population theory starts at an affine layer, here {type(layer).__name__} stands before "
