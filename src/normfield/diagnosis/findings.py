@@ -11,6 +11,7 @@ from normfield.diagnosis.curves import CLOSED_FORM, rates_over_gamma
 from normfield.diagnosis.subject import Subject
 from normfield.report import Finding, format_number
 from normfield.theory import mean_field
+from normfield.train import CriticalLearningRate
 
 _AGREE = 0.1  # relative difference below which theory and measurement are said to agree
 _SPLIT = 1.1  # largest over mean of the top eigenvalues from which finite width is worth a word
@@ -57,12 +58,22 @@ def _trained_limit(asked: Asked, answers: Mapping[str, Answer]) -> Finding | Non
         return Finding("warning", f"Training did not show its edge: {detail.status}.")
     if detail.value is None:
         return Finding("note", f"With {asked.loss_name} loss, {detail.verdict}.")
-    words = f"Runs diverge above a learning rate of {format_number(detail.value)}: {detail.verdict}."
+    words = f"Training diverges above a learning rate of {format_number(detail.value)}, {_against(detail)}."
     if detail.worse_value is not None and detail.worse_value < detail.value / 1.26:
         words += f" They end worse than they began already above {format_number(detail.worse_value)}."
     return Finding(
         "good" if detail.limited else "note", words, detail.decades_from_reference, "decades from η*"
     )
+
+
+def _against(detail: CriticalLearningRate) -> str:
+    """The edge of training beside η*, in words."""
+    if detail.decades_from_reference is None or detail.limited is None:
+        return detail.verdict
+    times = f"{format_number(10**detail.decades_from_reference, 2)} times the limit η* of linear stability"
+    if detail.limited:
+        return f"{times}: that is what limits it"
+    return f"{times}: it is not limited by η*"
 
 
 def _best_seen(answers: Mapping[str, Answer]) -> Finding | None:
@@ -87,13 +98,13 @@ def _theory_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> F
     if abs(apart) <= _AGREE:
         return Finding(
             "good",
-            f"Theory gives {what} of this network within {abs(apart):.1%}.",
+            f"Theory gives {what} of this network within {100 * abs(apart):.1f} %.",
             apart,
             "theory over measured − 1",
         )
     return Finding(
         "warning" if squared else "note",
-        f"Theory and measurement of {what} differ by {apart:+.0%}: the inputs are not i.i.d., the network is narrow, "
+        f"Theory and measurement of {what} differ by {100 * apart:+.0f} %: the inputs are not i.i.d., the network is narrow, "
         "or the theory's assumption fails. Trust the measurement.",
         apart,
         "theory over measured − 1",
