@@ -1,0 +1,273 @@
+"""The largest eigenvalues of a symmetric matrix from its products, to a tolerance and with a check.
+
+Block Lanczos with full reorthogonalisation. A Ritz value θ with residual norm r is off by at most r, and by at most
+r²/δ where δ is its distance from the rest of the spectrum [Parlett, *The Symmetric Eigenvalue Problem*, theorem
+11.7.1]; the smaller of the two is the error estimate, with δ the distance to the largest Ritz value outside the
+wanted set. That δ is itself an estimate from inside the space: within a cluster closer than r only the bound r, which
+results give as `residual`, is certain; wanting the whole cluster resolves it. Hence also the second step:
+
+Lanczos sees only what its start contains. After convergence a random vector, orthogonal to all that was seen, opens a
+chain of its own, for at least two products and until its Ritz value plus its residual is below the largest found. If
+the wanted eigenvalues move, both chains go on as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from normfield.measure.krylov import KrylovSpace, NotFinite, Ritz
+
+CHECK_PRODUCTS = (2, 12)
+"""The least and the most products of one check."""
+
+CONVERGED = "converged"
+NOT_FINITE = "not finite: a product with the matrix gave NaN or infinity"
+NOT_CONVERGED = "not converged: the budget of products ended before the tolerance was reached"
+
+BASIS_ROWS = 120
+BASIS_BYTES = 2**30
+"""The basis is compressed above so many rows or bytes (never below what the wanted eigenvalues need)."""
+
+
+@dataclass(frozen=True)
+class LargestCheck:
+    """What a random start orthogonal to everything found saw.
+
+    Attributes
+    ----------
+    seen : float
+        The largest Ritz value of its own chain.
+    residual : float
+        Its residual norm: an eigenvalue of the rest lies within it.
+    products : int
+        Products spent on checking.
+    restarts : int
+        How often it saw that something was missing, so that the search went on.
+    note : str
+        In words.
+    """
+
+    seen: float
+    residual: float
+    products: int
+    restarts: int
+    note: str
+
+    def __str__(self) -> str:
+        return self.note
+
+
+UNCHECKED = LargestCheck(float("nan"), float("nan"), 0, 0, "no random start was made")
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenpairs:
+    """The largest eigenvalues as far as they were found.
+
+    Attributes
+    ----------
+    values : numpy.ndarray
+        (k,) descending, float64.
+    vectors : Tensor
+        (k, P) rows of unit norm.
+    residual : float
+        ‖Gy − θy‖/|θ| of the largest.
+    error : float
+        Estimated relative error of the largest.
+    products : int
+    status : str
+        "converged", or what is missing.
+    check : LargestCheck
+    """
+
+    values: np.ndarray
+    vectors: Tensor
+    residual: float
+    error: float
+    products: int
+    status: str
+    check: LargestCheck
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How many eigenvalues, to what relative tolerance and round-off, at what cost."""
+
+    wanted: int
+    tolerance: float
+    max_products: int
+    rounding: float
+
+
+def error_estimates(ritz: Ritz, goal: Goal) -> np.ndarray:
+    """Absolute error estimates min(r, r²/δ) of the wanted Ritz values, and never below round-off."""
+    values, estimates = ritz.values[: goal.wanted], ritz.residuals[: goal.wanted]
+    if len(ritz.values) > goal.wanted:
+        gaps = np.maximum(values - ritz.values[goal.wanted], np.finfo(float).tiny)
+        estimates = estimates * np.minimum(estimates / gaps, 1.0)
+    return estimates + goal.rounding * np.abs(ritz.values).max()
+
+
+def _note(seen: float, residual: float, found: float, restarts: int) -> str:
+    """A check in words."""
+    before = f"random starts found something larger {restarts} times and were followed; " if restarts else ""
+    if np.isnan(seen):
+        return before + "the vectors found span the whole space"
+    sight = f"a random start saw {seen:.4g} ± {residual:.2g} beside the largest, {found:.4g}"
+    verdict = (
+        "nothing larger seen" if seen + residual <= found else "which does not settle that nothing is larger"
+    )
+    return f"{before}{sight}: {verdict}"
+
+
+class _Search:
+    """One search: a space that grows towards a goal, and the sources of random rows (1, P), best first."""
+
+    def __init__(
+        self, space: KrylovSpace, size: int, goal: Goal, sources: Sequence[Callable[[], Tensor]]
+    ) -> None:
+        self.space, self.goal = space, goal
+        self.check = UNCHECKED
+        self._size, self._sources = size, sources
+
+    @property
+    def left(self) -> int:
+        """Products that the budget still holds."""
+        return self.goal.max_products - self.space.products
+
+    def converged(self) -> bool:
+        """Whether all wanted eigenvalues are there, each to the tolerance relative to itself, or to round-off."""
+        if self.space.dimension < self.goal.wanted:
+            return False
+        ritz = self.space.ritz()
+        allowed = self._allowed(ritz.values[: self.goal.wanted])
+        return bool((error_estimates(ritz, self.goal) <= allowed).all())
+
+    def _allowed(self, values: np.ndarray) -> np.ndarray:
+        """The absolute errors that the goal allows."""
+        return np.maximum(self.goal.tolerance * np.abs(values), 2 * self.goal.rounding * self.space.scale)
+
+    def grow(self) -> bool:
+        """Expand until converged or complete; False where the budget ended before."""
+        while not self.converged():
+            if self.left <= 0:
+                return False
+            if self.space.dimension > self._most_rows():
+                self.space.compress(2 * self.goal.wanted + self.space.ways_out)
+            if self.space.expand_outwards(self.left) == 0 and self._open_chain() == 0:
+                return True
+        return True
+
+    def _open_chain(self) -> int:
+        """Expand by one random direction; 0 where there is none left."""
+        return next(filter(None, (self.space.expand(source()) for source in self._sources)), 0)
+
+    def _most_rows(self) -> int:
+        """The basis is compressed above so many rows."""
+        least = 4 * (self.goal.wanted + self.space.ways_out)
+        return max(least, min(BASIS_ROWS, BASIS_BYTES // (8 * self._size)))
+
+    @property
+    def can_look_again(self) -> bool:
+        """Whether the budget holds a check (or none is needed, because the space is complete)."""
+        return self.left >= min(CHECK_PRODUCTS[0], self._size - self.space.dimension)
+
+    def look_again(self) -> bool:
+        """Follow a random chain; True where the wanted eigenvalues moved, so that the search must go on."""
+        wanted, since, start = self.goal.wanted, self.space.dimension, self.space.products
+        before = self.space.ritz().values[:wanted]
+        seen = residual = float("nan")
+        if self._open_chain():
+            seen, residual = self._follow_chain(since, float(before[0]))
+        after = self.space.ritz().values[:wanted]
+        moved = bool((after - before > self._allowed(before)).any())
+        products, restarts = self.check.products + self.space.products - start, self.check.restarts + moved
+        note = _note(seen, residual, float(after[0]), restarts)
+        self.check = LargestCheck(seen, residual, products, restarts, note)
+        return moved
+
+    def _follow_chain(self, since: int, found: float) -> tuple[float, float]:
+        """Lanczos within the chain that began at row `since`; its largest Ritz value and residual."""
+        least, most = CHECK_PRODUCTS
+        while True:
+            chain, spent = self.space.ritz(since), self.space.dimension - since
+            seen, residual = float(chain.values[0]), float(chain.residuals[0])
+            decided = spent >= least and (seen + residual <= found or seen > found)
+            settled = residual <= self.goal.rounding * self.space.scale
+            over = spent >= most or self.left <= 0 or self.space.ways_out == 0
+            if decided or settled or over:
+                return seen, residual
+            self.space.expand_outwards(1, only_latest=True)
+
+
+def _status(search: _Search) -> str:
+    """Run a search to its end and say how it ended."""
+    while search.grow():
+        if not search.can_look_again:
+            return "not checked: the budget of products ended before a random start"
+        if not search.look_again():
+            return CONVERGED if search.grow() else NOT_CONVERGED
+    return NOT_CONVERGED
+
+
+def _found(search: _Search, status: str) -> Eigenpairs:
+    """What the space holds at the end."""
+    space, wanted = search.space, search.goal.wanted
+    if space.dimension == 0:
+        nothing = float("nan")
+        return Eigenpairs(
+            np.zeros(0), torch.zeros(0, 0), nothing, nothing, space.products, status, search.check
+        )
+    ritz = space.ritz()
+    scale = max(abs(float(ritz.values[0])), float(np.finfo(float).tiny))
+    return Eigenpairs(
+        values=ritz.values[:wanted].copy(),
+        vectors=space.vectors(ritz.coefficients[:, :wanted]),
+        residual=float(ritz.residuals[0]) / scale,
+        error=float(error_estimates(ritz, search.goal)[0]) / scale,
+        products=space.products,
+        status=status,
+        check=search.check,
+    )
+
+
+def largest_eigenpairs(
+    product: Callable[[Tensor], Tensor],
+    size: int,
+    start: Callable[[], Tensor],
+    goal: Goal,
+    random_rows: Sequence[Callable[[], Tensor]],
+) -> Eigenpairs:
+    """The largest (not the largest in modulus) eigenvalues of a symmetric matrix.
+
+    Parameters
+    ----------
+    product : callable
+        q (P,) ↦ G·q (P,), a new tensor each time.
+    size : int
+        P.
+    start : callable
+        Makes the rows (b, P) of the first block; dependent and zero rows are allowed.
+    goal : Goal
+        How many, how exactly, at what cost at most.
+    random_rows : sequence of callables
+        Each draws a row (1, P) for the check and for refilling; a later one is asked where the draws of those
+        before lie within what was seen.
+
+    Returns
+    -------
+    Eigenpairs
+        Status "converged", or what is missing: an iteration never ends early in silence.
+    """
+    search = _Search(KrylovSpace(product), size, goal, random_rows)
+    try:
+        search.space.expand(start()[: goal.max_products])
+        status = _status(search)
+    except NotFinite:
+        status = NOT_FINITE
+    return _found(search, status)

@@ -1,0 +1,141 @@
+"""The measured matrix, known by its products with parameter vectors.
+
+For one batch G = JᵀHJ (Gauss-Newton, and Fisher where the two agree) or ∇²ℓ (Hessian); for several the mean of
+their matrices, weighted by samples. The graph of one batch is kept between products; of several, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from normfield.measure.batches import Batch, Batches
+from normfield.measure.function import ModelFunction
+from normfield.measure.losses import Loss, OutputHessian
+from normfield.measure.tangents import Tangents, require_gradient, require_whole_graph
+
+
+class Linearisation(Protocol):
+    """The matrix of one batch, and Jᵀ."""
+
+    outputs: Tensor
+    output_hessian: OutputHessian
+
+    def product(self, vector: Tensor) -> Tensor:
+        """G·vector, both (P,)."""
+        ...
+
+    def pull_back(self, direction: Tensor) -> Tensor:
+        """Jᵀ·direction (P,), for a direction in the outputs' shape."""
+        ...
+
+    def gradient(self) -> Tensor:
+        """∇ℓ (P,)."""
+        ...
+
+
+class GaussNewton:
+    """G = JᵀHJ of one batch."""
+
+    def __init__(self, function: ModelFunction, batch: Batch, loss: Loss, tangents: type[Tangents]) -> None:
+        self._function = function
+        self._loss = loss
+        self.outputs = function(batch.inputs)
+        self._targets = loss.read_targets(self.outputs.detach(), batch.targets)
+        self.output_hessian = loss.output_hessian(self.outputs.detach(), self._targets)
+        self._tangent = tangents(function, batch.inputs, self.outputs)
+
+    def product(self, vector: Tensor) -> Tensor:
+        """Jᵀ(H(J·vector))."""
+        return self.pull_back(self.output_hessian.product(self._tangent(vector)))
+
+    def pull_back(self, direction: Tensor) -> Tensor:
+        """Jᵀ·direction by one backward pass."""
+        return self._function.gradient(self.outputs, direction)
+
+    def gradient(self) -> Tensor:
+        """Jᵀ∂ℓ/∂f."""
+        return self._function.gradient(self._loss.value(self.outputs, self._targets))
+
+
+class Hessian:
+    """∇²ℓ of one batch, by a second backward pass through the graph of the first."""
+
+    def __init__(self, function: ModelFunction, batch: Batch, loss: Loss) -> None:
+        self._function = function
+        self.outputs = function(batch.inputs)
+        require_gradient(self.outputs)
+        targets = loss.read_targets(self.outputs.detach(), batch.targets)
+        self.output_hessian = loss.output_hessian(self.outputs.detach(), targets)
+        self._slope = torch.autograd.grad(
+            loss.value(self.outputs, targets), function.parameters, create_graph=True, materialize_grads=True
+        )
+        require_whole_graph(self._slope)
+
+    def product(self, vector: Tensor) -> Tensor:
+        """∇⟨∇ℓ, vector⟩; zero where the gradient is constant."""
+        pairs = zip(self._slope, self._function.split(vector), strict=True)
+        curved = [(slope, piece) for slope, piece in pairs if slope.requires_grad]
+        if not curved:
+            return torch.zeros_like(vector)
+        slopes, pieces = zip(*curved, strict=True)
+        return self._function.gradient(slopes, pieces)
+
+    def pull_back(self, direction: Tensor) -> Tensor:
+        """Jᵀ·direction by one backward pass."""
+        return self._function.gradient(self.outputs, direction)
+
+    def gradient(self) -> Tensor:
+        """∇ℓ."""
+        return torch.cat([slope.detach().reshape(-1) for slope in self._slope])
+
+
+class MeanOperator:
+    """G = Σ_b (m_b/m)·G_b over the batches.
+
+    Attributes
+    ----------
+    size : int
+        P.
+    products : int
+        Products with G spent so far.
+    """
+
+    def __init__(self, size: int, batches: Batches, linearise: Callable[[Batch], Linearisation]) -> None:
+        self.size = size
+        self.products = 0
+        self._batches = batches
+        self._linearise = linearise
+        self._only = linearise(batches.items[0]) if len(batches.items) == 1 else None
+
+    def parts(self) -> Iterator[tuple[float, Linearisation]]:
+        """Each batch's weight m_b/m and its linearisation, which lives until the next is asked for."""
+        if self._only is not None:
+            yield 1.0, self._only
+            return
+        for batch in self._batches.items:
+            yield batch.samples / self._batches.samples, self._linearise(batch)
+
+    def product(self, vector: Tensor) -> Tensor:
+        """G·vector, both (P,)."""
+        self.products += 1
+        return self._mean(lambda part: part.product(vector))
+
+    def pull_back(self, direction: Callable[[Linearisation], Tensor]) -> Tensor:
+        """Σ_b (m_b/m)·J_bᵀ·direction(b) (P,)."""
+        return self._mean(lambda part: part.pull_back(direction(part)))
+
+    def gradient(self) -> Tensor:
+        """∇ of the mean loss (P,)."""
+        return self._mean(lambda part: part.gradient())
+
+    def _mean(self, vector_of: Callable[[Linearisation], Tensor]) -> Tensor:
+        """Σ_b (m_b/m)·vector_of(b), summed in place."""
+        terms = (vector_of(part).mul_(weight) for weight, part in self.parts())
+        total = next(terms)
+        for term in terms:
+            total += term
+        return total

@@ -1,0 +1,190 @@
+"""The largest eigenvalues of a module's curvature, in the mode in which it trains."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import nn
+
+from normfield.errors import InvalidInput, NumericalFailure
+from normfield.measure.batches import Batches, read_batches
+from normfield.measure.function import ModelFunction
+from normfield.measure.losses import Loss, recognise
+from normfield.measure.modes import batch_norm_statistics
+from normfield.measure.result import Curvature
+from normfield.measure.solve import ROUNDING, Question, Solution, solve
+from normfield.measure.survey import survey
+from normfield.measure.untouched import untouched
+
+KINDS = ("fisher", "ggn", "hessian")
+METHODS = ("auto", "lanczos", "dense")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidInput(expected=f"{name} one of {', '.join(choices)}", got=repr(value))
+
+
+def _check_loss_kind(loss: Loss, kind: str) -> None:
+    if kind == "fisher" and loss.no_fisher:
+        raise InvalidInput(
+            expected='loss="squared", "cross_entropy", nn.MSELoss() or nn.CrossEntropyLoss() for kind="fisher"',
+            got=f"{loss.name}: {loss.no_fisher}",
+            instead='use kind="ggn" or "hessian"',
+        )
+
+
+def _check_count(name: str, value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InvalidInput(expected=f"{name} an integer of at least 1", got=repr(value))
+
+
+def _check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
+    least = 2 * ROUNDING * torch.finfo(dtype).eps
+    if not isinstance(tolerance, int | float) or not 0 < tolerance < math.inf:
+        raise InvalidInput(expected="a tolerance above 0, such as 1e-3", got=repr(tolerance))
+    if tolerance < least:
+        name = str(dtype).removeprefix("torch.")
+        raise InvalidInput(
+            expected=f"a tolerance of at least {least:.0e} for parameters in {name}",
+            got=repr(tolerance),
+            instead="convert the model with .double() (half precision: .float()), or ask for less",
+        )
+
+
+def _question(
+    loss: Any, kind: str, top: int, tolerance: float, method: str, most: int | None, seed: int
+) -> Question:
+    """The question, checked as far as no model is needed."""
+    _check_choice("kind", kind, KINDS)
+    _check_choice("method", method, METHODS)
+    _check_count("top", top)
+    _check_count("max_products", most)
+    recognised = recognise(loss)
+    _check_loss_kind(recognised, kind)
+    return Question(recognised, kind, top, tolerance, method, most, seed)
+
+
+def _result(
+    solution: Solution, question: Question, statistics: str, read: Batches, seconds: float
+) -> Curvature:
+    pairs = solution.pairs
+    found = len(pairs.values) > 0
+    cluster = pairs.values[: solution.cluster]
+    return Curvature(
+        largest_eigenvalue=float(pairs.values[0]) if found else math.nan,
+        eigenvalues=pairs.values,
+        cluster_mean=float(cluster.mean()) if found else math.nan,
+        cluster_size=len(cluster),
+        vectors=pairs.vectors.T,
+        residual=pairs.residual,
+        error=pairs.error,
+        products=pairs.products,
+        status=pairs.status,
+        kind=question.kind,
+        loss=question.loss.name,
+        statistics=statistics,
+        samples=read.samples,
+        batches=len(read.items),
+        dropped_samples=read.dropped_samples,
+        method=solution.method,
+        seconds=seconds,
+        largest_check=pairs.check,
+    )
+
+
+def curvature(
+    model: nn.Module,
+    batches: Any,
+    loss: Any = "squared",
+    kind: str = "fisher",
+    statistics: str = "batch",
+    top: int = 1,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    *,
+    method: str = "auto",
+    max_products: int | None = None,
+    on_failure: str = "raise",
+) -> Curvature:
+    """Measure the largest curvature eigenvalues of any module, batch norm in training mode included.
+
+    With f the outputs (C for each of m samples), J = ∂f/∂θ over the P trainable parameters, ℓ the loss of a batch
+    and H = ∂²ℓ/∂f∂f:
+
+    - "ggn": G = JᵀHJ; for the squared loss (1/m) Σ_x Σ_c ∇f_c ∇f_cᵀ, for the cross-entropy H is the softmax's;
+    - "fisher": the Fisher matrix of the model behind the loss, equal to "ggn" for the losses that have one;
+    - "hessian": ∇²ℓ, whose largest eigenvalue is meant, not the largest in modulus.
+
+    The gradient's limit on the learning rate is 2(1 + μ)/λ_max [Wei, Eq. 7]. Several batches count as the
+    sample-weighted mean of their matrices, each batch with its own statistics.
+
+    Small matrices are built (samples × outputs or parameters up to 512, memory up to 256 MiB); otherwise block
+    Lanczos with full reorthogonalisation runs until each wanted eigenvalue θ has an error estimate min(r, r²/δ) of
+    at most tolerance·|θ| (r its residual norm, δ its distance to the largest Ritz value that is not wanted), started
+    from Jᵀ·(C constant output directions) for squared losses, from Jᵀ·(top eigenvectors of the mean softmax
+    covariance) for cross-entropy, from the gradient for others. A random start then checks that nothing larger was
+    missed. Afterwards parameters, buffers, gradients, modes, hooks and random state are as before, also on errors.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Returns one tensor (m, …). Layers other than batch norms run in the mode they are in.
+    batches : pair, iterable of pairs, or DataLoader
+        Pairs (inputs, targets) of tensors or arrays, read once and kept up to 2 GiB; a last batch shorter than the
+        first is dropped. Floating-point values are converted to the model's dtype.
+    loss : "squared", "cross_entropy", nn.MSELoss, nn.CrossEntropyLoss or callable
+        "squared" is (1/m) Σ ½‖f − y‖², with integer labels read as one-hot; eigenvalues are in units of the loss as
+        given, so `nn.MSELoss()` gives 2/C of them. A callable takes (outputs, targets) to a scalar tensor.
+    kind : {"fisher", "ggn", "hessian"}
+    statistics : {"batch", "frozen", "running"}
+        The batch's own, with gradient through them (as in training); the batch's own, as constants; the module's
+        buffers (as in `eval()`).
+    top : int
+        How many eigenvalues; squared losses give at least C of them (at most 16 unasked), because C coincide at
+        infinite width.
+    tolerance : float
+        Relative error of each.
+    seed : int
+        Of the random starts, and of a shuffling loader without a generator of its own.
+    method : {"auto", "lanczos", "dense"}
+    max_products : int, optional
+        Budget of matrix-vector products, by default 200 + 50 for each wanted eigenvalue.
+    on_failure : {"raise", "return"}
+        What becomes of a result that has not converged: its `status` says so either way.
+
+    Returns
+    -------
+    Curvature
+
+    Raises
+    ------
+    InvalidInput
+        Input that cannot be measured: one line with what was expected, what came and what to do.
+    NumericalFailure
+        The budget ended before convergence or before the check, or products are not finite; `result` holds what
+        was found.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(1, 1, bias=False)
+    >>> result = curvature(layer, (torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1)))
+    >>> round(result.largest_eigenvalue, 4), round(result.max_learning_rate(momentum=0.9), 4)
+    (5.0, 0.76)
+    """
+    started = time.perf_counter()
+    question = _question(loss, kind, top, tolerance, method, max_products, seed)
+    _check_choice("on_failure", on_failure, ("raise", "return"))
+    function = ModelFunction.of(model)
+    _check_tolerance(tolerance, function.dtype)
+    with untouched(model, seed, function.device), batch_norm_statistics(model, statistics):
+        read = read_batches(batches)
+        output_shape = survey(function, read, question.loss, statistics)
+        solution = solve(function, read, output_shape, question)
+    result = _result(solution, question, statistics, read, time.perf_counter() - started)
+    if not result.is_converged and on_failure == "raise":
+        raise NumericalFailure(f'{result.status}; raise max_products or use on_failure="return"', result)
+    return result
