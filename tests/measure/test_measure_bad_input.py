@@ -172,6 +172,7 @@ QUESTIONS = {
     "on_failure": ({"on_failure": "warn"}, "expected on_failure one of raise, return, got 'warn'"),
     "top": ({"top": 0}, "expected top an integer of at least 1, got 0"),
     "top type": ({"top": 1.5}, "expected top an integer of at least 1, got 1.5"),
+    "budget": ({"budget": 0}, "expected a budget above 0 seconds, got 0"),
     "max_products": ({"max_products": 0}, "expected max_products an integer of at least 1, got 0"),
     "tolerance": ({"tolerance": 0.0}, "expected a tolerance above 0, such as 1e-3, got 0.0"),
     "tolerance nan": ({"tolerance": float("nan")}, "expected a tolerance above 0"),
@@ -240,3 +241,11 @@ def test_output_covariance() -> None:
         output_covariance(nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), (X, Y))
     with pytest.raises(InvalidInput, match="statistics one of"):
         output_covariance(net(), (X, Y), "eval")
+
+
+def test_a_spent_budget_of_seconds_is_never_silent():
+    with pytest.raises(NumericalFailure, match="the budget ended"):
+        curvature(net(), (X, Y), method="lanczos", tolerance=1e-5, budget=1e-9)
+    result = curvature(net(), (X, Y), method="lanczos", tolerance=1e-5, budget=1e-9, on_failure="return")
+    assert not result.is_converged
+    assert result.products < curvature(net(), (X, Y), method="lanczos", tolerance=1e-5).products

@@ -31,7 +31,9 @@ class MeasureFlags:
     top: int = flag(1, "How many eigenvalues.")
     tolerance: float = flag(1e-3, "Relative error of the largest eigenvalue.")
     momentum: float = flag(0.9, "Heavy-ball momentum μ.")
-    budget: float | None = flag(None, "Seconds after which to stop with what there is.", kind=float)
+    budget: float | None = flag(
+        None, "Seconds after which to stop with what there is; the status then says so.", kind=float
+    )
     json: bool = flag(False, "Print JSON.")
 
 
@@ -52,6 +54,8 @@ def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None
             top=ask.top,
             tolerance=ask.tolerance,
             seed=model.seed,
+            budget=ask.budget,
+            on_failure="raise" if ask.budget is None else "return",
         )
     if ask.json:
         click.echo(

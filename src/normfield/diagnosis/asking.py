@@ -38,7 +38,7 @@ def diagnose(
     model_or_net
         A Network, a module, or a callable seed → module. Theory needs a Network.
     data
-        All that :func:`normfield.load` takes: a name ("digits", "mnist", "cifar10"), tensors, a file, a loader.
+        All that `nf.load` takes: a name ("digits", "mnist", "cifar10"), tensors, a file, a loader.
     loss
         "squared" (½‖f − y‖² averaged over samples), "cross_entropy", ``nn.MSELoss()``, ``nn.CrossEntropyLoss()`` or
         a callable (outputs, targets) → scalar; η is in its units.

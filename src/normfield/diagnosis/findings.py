@@ -104,8 +104,8 @@ def _theory_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> F
         )
     return Finding(
         "warning" if squared else "note",
-        f"Theory and measurement of {what} differ by {100 * apart:+.0f} %: the inputs are not i.i.d., the network is narrow, "
-        "or the theory's assumption fails. Trust the measurement.",
+        f"Theory and measurement of {what} differ by {100 * apart:+.0f} %: the inputs are not i.i.d., the "
+        "network is narrow, or the theory's assumption fails. Trust the measurement.",
         apart,
         "theory over measured − 1",
     )

@@ -13,6 +13,8 @@ the wanted eigenvalues move, both chains go on as one.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +29,7 @@ CHECK_PRODUCTS = (2, 12)
 
 CONVERGED = "converged"
 NOT_FINITE = "not finite: a product with the matrix gave NaN or infinity"
-NOT_CONVERGED = "not converged: the budget of products ended before the tolerance was reached"
+NOT_CONVERGED = "not converged: the budget ended before the tolerance was reached"
 
 BASIS_ROWS = 120
 BASIS_BYTES = 2**30
@@ -96,12 +98,16 @@ class Eigenpairs:
 
 @dataclass(frozen=True)
 class Goal:
-    """How many eigenvalues, to what relative tolerance and round-off, at what cost."""
+    """How many eigenvalues, to what relative tolerance and round-off, at what cost.
+
+    ``deadline`` is a reading of ``time.monotonic()``: past it, no further product is begun.
+    """
 
     wanted: int
     tolerance: float
     max_products: int
     rounding: float
+    deadline: float = math.inf
 
 
 def error_estimates(ritz: Ritz, goal: Goal) -> np.ndarray:
@@ -137,7 +143,9 @@ class _Search:
 
     @property
     def left(self) -> int:
-        """Products that the budget still holds."""
+        """Products that the budget still holds; none once the deadline has passed."""
+        if time.monotonic() > self.goal.deadline:
+            return 0
         return self.goal.max_products - self.space.products
 
     def converged(self) -> bool:
@@ -209,7 +217,7 @@ def _status(search: _Search) -> str:
     """Run a search to its end and say how it ended."""
     while search.grow():
         if not search.can_look_again:
-            return "not checked: the budget of products ended before a random start"
+            return "not checked: the budget ended before a random start"
         if not search.look_again():
             return CONVERGED if search.grow() else NOT_CONVERGED
     return NOT_CONVERGED

@@ -35,6 +35,7 @@ class Question:
     tolerance: float
     method: str
     max_products: int | None
+    deadline: float
     seed: int
 
 
@@ -89,7 +90,8 @@ def solve(
     like = torch.empty(0, dtype=function.dtype, device=function.device)
     if takes_dense:
         return Solution(primal_eigenpairs(operator, need.eigenvalues, like), "dense", need.cluster)
-    goal = Goal(need.eigenvalues, question.tolerance, budget, ROUNDING * torch.finfo(function.dtype).eps)
+    rounding = ROUNDING * torch.finfo(function.dtype).eps
+    goal = Goal(need.eigenvalues, question.tolerance, budget, rounding, question.deadline)
     generator = torch.Generator().manual_seed(question.seed)
     pairs = largest_eigenpairs(
         operator.product,

@@ -55,8 +55,24 @@ def _check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
         )
 
 
+def _deadline(budget: float | None) -> float:
+    """Seconds from now as a reading of ``time.monotonic()``."""
+    if budget is None:
+        return math.inf
+    if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget > 0:
+        raise InvalidInput(expected="a budget above 0 seconds", got=repr(budget))
+    return time.monotonic() + budget
+
+
 def _question(
-    loss: Any, kind: str, top: int, tolerance: float, method: str, most: int | None, seed: int
+    loss: Any,
+    kind: str,
+    top: int,
+    tolerance: float,
+    method: str,
+    most: int | None,
+    deadline: float,
+    seed: int,
 ) -> Question:
     """The question, checked as far as no model is needed."""
     _check_choice("kind", kind, KINDS)
@@ -65,7 +81,7 @@ def _question(
     _check_count("max_products", most)
     recognised = recognise(loss)
     _check_loss_kind(recognised, kind)
-    return Question(recognised, kind, top, tolerance, method, most, seed)
+    return Question(recognised, kind, top, tolerance, method, most, deadline, seed)
 
 
 def _result(
@@ -108,6 +124,7 @@ def curvature(
     *,
     method: str = "auto",
     max_products: int | None = None,
+    budget: float | None = None,
     on_failure: str = "raise",
 ) -> Curvature:
     """Measure the largest curvature eigenvalues of any module, batch norm in training mode included.
@@ -153,6 +170,8 @@ def curvature(
     method : {"auto", "lanczos", "dense"}
     max_products : int, optional
         Budget of matrix-vector products, by default 200 + 50 for each wanted eigenvalue.
+    budget : float, optional
+        Seconds after which no further product is begun; the first block is always taken.
     on_failure : {"raise", "return"}
         What becomes of a result that has not converged: its `status` says so either way.
 
@@ -165,7 +184,7 @@ def curvature(
     InvalidInput
         Input that cannot be measured: one line with what was expected, what came and what to do.
     NumericalFailure
-        The budget ended before convergence or before the check, or products are not finite; `result` holds what
+        A budget ended before convergence or before the check, or products are not finite; `result` holds what
         was found.
 
     Examples
@@ -176,7 +195,7 @@ def curvature(
     (5.0, 0.76)
     """
     started = time.perf_counter()
-    question = _question(loss, kind, top, tolerance, method, max_products, seed)
+    question = _question(loss, kind, top, tolerance, method, max_products, _deadline(budget), seed)
     _check_choice("on_failure", on_failure, ("raise", "return"))
     function = ModelFunction.of(model)
     _check_tolerance(tolerance, function.dtype)
@@ -186,5 +205,7 @@ def curvature(
         solution = solve(function, read, output_shape, question)
     result = _result(solution, question, statistics, read, time.perf_counter() - started)
     if not result.is_converged and on_failure == "raise":
-        raise NumericalFailure(f'{result.status}; raise max_products or use on_failure="return"', result)
+        raise NumericalFailure(
+            f'{result.status}; raise max_products or the budget, or use on_failure="return"', result
+        )
     return result

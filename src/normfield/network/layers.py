@@ -111,7 +111,7 @@ class Conv(Layer):
     kernel, stride, padding
         One whole number or a (height, width) pair; padding is with zeros.
     weight_variance, bias_variance, bias
-        As in :class:`Dense`.
+        As in `Dense`.
     """
 
     channels: int
@@ -223,7 +223,7 @@ class Activation(Layer):
     Parameters
     ----------
     function
-        A name ("relu", "tanh", …), an :class:`ActivationFunction`, or a vectorised callable x ↦ φ(x). Theory
+        A name ("relu", "tanh", …), an `ActivationFunction`, or a vectorised callable x ↦ φ(x). Theory
         calls a bare callable with NumPy arrays, a built module with torch tensors: it serves those it takes.
     slope
         For "leaky_relu" only: its slope on the left (default 0.01).

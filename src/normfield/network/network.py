@@ -46,6 +46,7 @@ class Network:
 
     Examples
     --------
+    >>> from normfield.network import BatchNorm
     >>> net = Network((64,), [Dense(300), BatchNorm(), Activation("relu"), Dense(10)])
     >>> net.depth, net.output_shape, net.parameter_count
     (2, (10,), 23110)

@@ -97,7 +97,7 @@ def convnet(
     pooling
         None flattens in front of the head, "global" averages over positions.
     batch_norm, gamma, beta, eps, activation, weight_variance, bias_variance
-        As in :func:`mlp`.
+        As in `mlp`.
 
     Raises
     ------

@@ -137,7 +137,7 @@ def bars(
     value_title : str
         What the bars' length is, with its unit.
     title, caption, alt : str
-        As for :func:`lines`.
+        As for `lines`.
 
     Returns
     -------

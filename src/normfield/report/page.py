@@ -45,7 +45,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page says; :func:`render` makes the file of it.
+    """What a page says; `render` makes the file of it.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """``value`` as JSON text, after :func:`plain`."""
+    """``value`` as JSON text, after `plain`."""
     return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 

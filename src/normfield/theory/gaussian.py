@@ -138,7 +138,7 @@ def pair_moments(
 def slope_argument_product(
     phi: ActivationFunction, variance: np.ndarray, covariance: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
-    r"""E φ′(a)φ′(b)·(a − β)(b − β) for a, b as in :func:`pair_moments` (the γ-term of a per-sample norm)."""
+    r"""E φ′(a)φ′(b)·(a − β)(b − β) for a, b as in `pair_moments` (the γ-term of a per-sample norm)."""
     if phi.homogeneous is not None and not np.any(shift):
         return _homogeneous_pair(*phi.homogeneous, variance, covariance).product
     slope = derivative(phi)
