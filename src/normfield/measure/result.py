@@ -12,6 +12,7 @@ from torch import Tensor
 
 from normfield.errors import InvalidInput
 from normfield.measure.lanczos import CONVERGED, LargestCheck
+from normfield.report.plain_json import finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ class Curvature:
         content["largest_check"] = vars(self.largest_check)
         content["max_learning_rate"] = self.max_learning_rate()
         reason = self._why_null()
-        return json.dumps(_finite(content) | ({"reason": reason} if reason else {}), allow_nan=False)
+        return json.dumps(finite(content) | ({"reason": reason} if reason else {}), allow_nan=False)
 
     def _why_null(self) -> str:
         """Why a number in the JSON is null, empty where none is."""
@@ -153,12 +154,3 @@ class Curvature:
                 f"{self.residual:.1g}; {self.largest_check}",
             ]
         )
-
-
-def _finite(value: Any) -> Any:
-    """The same with NaN and infinities as None, through dictionaries and lists."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,6 +13,17 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
+def finite(value: Any) -> Any:
+    """``value`` with infinite and NaN numbers as None and tuples and arrays as lists, all the way down."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def plain(value: Any) -> Any:
     """Mappings, sequences, arrays and numbers as what JSON holds.
 
@@ -25,9 +36,7 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return finite(value)
 
 
 def _with_reasons(items: dict[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from normfield.data import load
 from normfield.data.checks import check_seed
 from normfield.data.random_state import seeded_random_state
 from normfield.errors import InvalidInput
+from normfield.report.plain_json import finite
 from normfield.train.descent import DIVERGED, FINISHED, HeavyBall, descend
 from normfield.train.evaluation import accuracy, mean_loss, training_mode
-from normfield.train.json_values import as_json_values
 from normfield.train.losses import as_training_loss
 from normfield.train.prepared import Prepared, prepare
 from normfield.train.settings import Settings, number, positive
@@ -93,7 +93,7 @@ class Run:
 
     def to_json(self) -> str:
         """JSON object keyed like the attributes; numbers that are missing or not finite are null, with a reason."""
-        return json.dumps(as_json_values({**self.summary(), "losses": self.losses, "reason": self.reason}))
+        return json.dumps(finite({**self.summary(), "losses": self.losses, "reason": self.reason}))
 
     @property
     def reason(self) -> str | None:

@@ -7,8 +7,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
+from normfield.report.plain_json import finite
 from normfield.train.boundaries import Boundary, Summary, summarise
-from normfield.train.json_values import as_json_values
 from normfield.train.run import Run
 from normfield.train.trials import INTERRUPTED, best_of
 
@@ -190,7 +190,7 @@ class CriticalLearningRate:
             "best": None if self.best is None else self.best.summary(),
             "runs": [{"restart": run.seed - self.seed, **run.summary()} for run in self.runs],
         }
-        return json.dumps(as_json_values({**found, "reason": self._reason, **given, **tables}))
+        return json.dumps(finite({**found, "reason": self._reason, **given, **tables}))
 
     def __str__(self) -> str:
         size = "full batch" if self.batch_size is None else f"batch {self.batch_size}"
