@@ -170,6 +170,7 @@ QUESTIONS = {
     "statistics": ({"statistics": "eval"}, "expected statistics one of batch, frozen, running, got 'eval'"),
     "method": ({"method": "power"}, "expected method one of auto, lanczos, dense, got 'power'"),
     "on_failure": ({"on_failure": "warn"}, "expected on_failure one of raise, return, got 'warn'"),
+    "seed": ({"seed": None}, "expected an integer seed, got None; use seed=0"),
     "top": ({"top": 0}, "expected top an integer of at least 1, got 0"),
     "top type": ({"top": 1.5}, "expected top an integer of at least 1, got 1.5"),
     "budget": ({"budget": 0}, "expected a budget above 0 seconds, got 0"),

@@ -159,6 +159,20 @@ def test_methods_agree() -> None:
         assert lanczos.largest_eigenvalue == pytest.approx(dense.largest_eigenvalue, rel=1e-4)
 
 
+def test_the_yardstick_takes_at_most_five_products() -> None:
+    """A dense 784-512-512-10 network, cross-entropy, 512 samples: check included."""
+    torch.manual_seed(0)
+    hidden = [
+        (nn.Linear(a, 512), nn.BatchNorm1d(512, track_running_stats=False), nn.ReLU()) for a in (784, 512)
+    ]
+    model = nn.Sequential(*hidden[0], *hidden[1], nn.Linear(512, 10))
+    batch = (torch.randn(512, 784), torch.randint(0, 10, (512,)))
+    result = curvature(model, batch, "cross_entropy", "ggn")
+    finer = curvature(model, batch, "cross_entropy", "ggn", tolerance=1e-5)
+    assert result.products <= 5
+    assert result.largest_eigenvalue == pytest.approx(finer.largest_eigenvalue, rel=1e-3)
+
+
 def test_output_covariance() -> None:
     covariance = output_covariance(net(), [(X[:40], Y[:40]), (X[40:], Y[40:])])
     assert covariance.dropped_samples == 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import Any
 
@@ -161,3 +162,23 @@ def test_a_shuffling_loader_moves_no_generator_and_follows_the_seed() -> None:
     assert measured(7, None) == first
     assert measured(8, None) != first
     assert measured(7, own) == measured(8, own) != first
+
+
+@pytest.mark.parametrize("kind", ["ggn", "hessian"])
+@pytest.mark.parametrize("method", ["lanczos", "dense"])
+def test_graphs_are_freed_without_waiting_for_the_garbage_collector(kind: str, method: str) -> None:
+    """A cycle would keep a whole network's activations until the collector happens to run."""
+    model = model_in_use()
+    curvature(model, BATCH, quartic, kind, method=method)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        curvature(model, BATCH, quartic, kind, method=method)
+        gc.collect()
+        left = [thing for thing in gc.garbage if isinstance(thing, Tensor)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []

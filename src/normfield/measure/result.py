@@ -39,7 +39,8 @@ class Curvature:
     error : float
         Estimated relative error of the largest.
     products : int
-        Products of the matrix with a vector; in the dual dense method, backward passes.
+        Products of the matrix with a vector, about two gradients each (each row of a start costs one gradient more);
+        in the dual dense method, gradients.
     status : str
         "converged", or what is missing.
     kind, loss, statistics : str

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from normfield.errors import InvalidInput
+
 
 @contextmanager
 def _same_random_state(seed: int, device: torch.device) -> Iterator[None]:
@@ -76,7 +78,14 @@ def untouched(model: nn.Module, seed: int, device: torch.device) -> Iterator[Non
         Seeds torch's global CPU generator inside the body, so that a shuffling loader is reproducible.
     device : torch.device
         The model's device; a CUDA device's generator is saved too.
+
+    Raises
+    ------
+    InvalidInput
+        A seed that is no integer.
     """
+    if not isinstance(seed, int):
+        raise InvalidInput(expected="an integer seed", got=repr(seed), instead="use seed=0")
     with (
         _same_random_state(seed, device),
         _same_buffers(model),
