@@ -16,7 +16,8 @@ from normfield.train import CriticalLearningRate, critical_learning_rate, train_
 
 _MEASURED_SAMPLES = 1024
 _STEPS = (30, 240)
-_RUNS_PER_RESTART = 14
+_FEWEST_STEPS = 5
+_RUNS_PER_RESTART = (12, 24)  # where η* is close to the edge, and where it is decades below (cross-entropy)
 
 
 def theory_answer(subject: Subject, asked: Asked) -> Answer:
@@ -151,23 +152,37 @@ def trained_answer(
 
 
 def _plan(subject: Subject, asked: Asked, reference: Answer, seconds: float) -> tuple[int, int]:
-    """(restarts, steps per run) that fit the time, from the time of a few steps."""
-    tried = train_once(
-        copy.deepcopy(subject.module),
-        subject.data,
-        learning_rate=(reference.max_learning_rate or 1e-2) / 100 if _usable(reference) else 1e-4,
-        momentum=asked.momentum,
-        loss=asked.loss,
-        batch_size=asked.batch_size,
-        steps=5,
-        seed=asked.seed,
-    )
-    each = tried.seconds / 7  # five steps and two evaluations, each of at least a step
+    """(restarts, steps per run) that fit the time; 0 steps where not even a short run does."""
+    began = time.perf_counter()
+    fixed, each = _run_cost(subject, asked, reference)
+    left = seconds - (time.perf_counter() - began)
     least, most = _STEPS
-    affordable = seconds / (_RUNS_PER_RESTART * max(each, 1e-5))
-    if affordable >= 2 * least:
-        return 2, int(min(affordable / 2, most))
-    return 1, int(min(affordable, least)) if affordable >= 5 else 0
+    runs = _RUNS_PER_RESTART[asked.squared_loss_factor(1) is None]
+    for restarts in (2, 1):
+        steps = int((left / (runs * restarts) - fixed) / each)
+        if steps >= least:
+            return restarts, min(steps, most)
+    return 1, steps if steps >= _FEWEST_STEPS else 0
+
+
+def _run_cost(subject: Subject, asked: Asked, reference: Answer) -> tuple[float, float]:
+    """Seconds that every run takes for its evaluations, and seconds per step, from short runs at a tiny η."""
+    rate = (reference.max_learning_rate or 0.0) / 100 if _usable(reference) else 1e-4
+    taken = [
+        train_once(
+            copy.deepcopy(subject.module),
+            subject.data,
+            learning_rate=rate,
+            momentum=asked.momentum,
+            loss=asked.loss,
+            batch_size=asked.batch_size,
+            steps=steps,
+            seed=asked.seed,
+        ).seconds
+        for steps in (1, 2, 8)  # the first warms up
+    ]
+    each = max((taken[2] - taken[1]) / 6, 1e-5)
+    return max(taken[1] - 2 * each, 0.0), each
 
 
 def _usable(reference: Answer) -> bool:

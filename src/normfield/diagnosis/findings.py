@@ -60,7 +60,7 @@ def _trained_limit(asked: Asked, answers: Mapping[str, Answer]) -> Finding | Non
         return Finding("note", f"With {asked.loss_name} loss, {detail.verdict}.")
     words = f"Training diverges above a learning rate of {format_number(detail.value)}, {_against(detail)}."
     if detail.worse_value is not None and detail.worse_value < detail.value / 1.26:
-        words += f" They end worse than they began already above {format_number(detail.worse_value)}."
+        words += f" Runs end worse than they began already above {format_number(detail.worse_value)}."
     return Finding(
         "good" if detail.limited else "note", words, detail.decades_from_reference, "decades from η*"
     )
