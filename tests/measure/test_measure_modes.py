@@ -13,6 +13,7 @@ from normfield.errors import InvalidInput
 from normfield.measure import curvature
 from normfield.measure.batches import Batch
 from normfield.measure.function import ModelFunction
+from normfield.measure.graphs import FreshGraph, KeptGraph
 from normfield.measure.losses import recognise
 from normfield.measure.modes import batch_norm_statistics
 from normfield.measure.operators import GaussNewton
@@ -136,16 +137,24 @@ def test_operations_that_can_be_differentiated_only_once_are_refused() -> None:
             curvature(Cube(OnceBackward.apply), (randn(9, 4), torch.zeros(9, 3)), kind=kind)
 
 
-@pytest.mark.parametrize("tangents", [ForwardMode, DoubleBackward])
-def test_both_ways_give_the_transposed_jacobian(tangents: Any) -> None:
+@pytest.mark.parametrize(
+    ("tangents", "graph"), [(ForwardMode, FreshGraph), (ForwardMode, KeptGraph), (DoubleBackward, KeptGraph)]
+)
+def test_all_ways_give_the_transposed_jacobian(tangents: Any, graph: Any) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3)).double()
     function = ModelFunction.of(model)
     batch = Batch(randn(7, 4).double(), torch.arange(7) % 3)
     with batch_norm_statistics(model, "batch"):
-        part = GaussNewton(function, batch, recognise("squared"), tangents)
+        part = GaussNewton(function, batch, recognise("squared"), tangents, graph)
         v, u = randn(function.size).double(), randn(7, 3).double()
+        slope = torch.autograd.grad(half_squared(function(batch.inputs), batch.targets), function.parameters)
+        torch.testing.assert_close(part.gradient(), torch.cat([piece.reshape(-1) for piece in slope]))
         assert float((u * part._tangent(v)).sum()) == pytest.approx(float(part.pull_back(u) @ v), rel=1e-12)
+
+
+def half_squared(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (outputs - nn.functional.one_hot(labels, 3)).square().sum() / (2 * len(outputs))
 
 
 class Attentive(nn.Module):

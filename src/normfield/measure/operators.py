@@ -1,7 +1,7 @@
 """The measured matrix, known by its products with parameter vectors.
 
 For one batch G = JᵀHJ (Gauss-Newton, and Fisher where the two agree) or ∇²ℓ (Hessian); for several the mean of
-their matrices, weighted by samples. The graph of one batch is kept between products; of several, one at a time.
+their matrices, weighted by samples. Several batches take turns: one is linearised at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from normfield.measure.batches import Batch, Batches
 from normfield.measure.function import ModelFunction
+from normfield.measure.graphs import Graph
 from normfield.measure.losses import Loss, OutputHessian
 from normfield.measure.tangents import Tangents, require_gradient, require_whole_graph
 
@@ -38,12 +39,14 @@ class Linearisation(Protocol):
 
 
 class GaussNewton:
-    """G = JᵀHJ of one batch."""
+    """G = JᵀHJ of one batch, by a way forwards (J) and a way back (Jᵀ)."""
 
-    def __init__(self, function: ModelFunction, batch: Batch, loss: Loss, tangents: type[Tangents]) -> None:
-        self._function = function
+    def __init__(
+        self, function: ModelFunction, batch: Batch, loss: Loss, tangents: type[Tangents], graph: type[Graph]
+    ) -> None:
         self._loss = loss
-        self.outputs = function(batch.inputs)
+        self._graph = graph(function, batch.inputs)
+        self.outputs = self._graph.outputs
         self._targets = loss.read_targets(self.outputs.detach(), batch.targets)
         self.output_hessian = loss.output_hessian(self.outputs.detach(), self._targets)
         self._tangent = tangents(function, batch.inputs, self.outputs)
@@ -54,11 +57,11 @@ class GaussNewton:
 
     def pull_back(self, direction: Tensor) -> Tensor:
         """Jᵀ·direction by one backward pass."""
-        return self._function.gradient(self.outputs, direction)
+        return self._graph.pull_back(direction)
 
     def gradient(self) -> Tensor:
         """Jᵀ∂ℓ/∂f."""
-        return self._function.gradient(self._loss.value(self.outputs, self._targets))
+        return self._graph.gradient(lambda outputs: self._loss.value(outputs, self._targets))
 
 
 class Hessian:

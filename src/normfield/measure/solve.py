@@ -13,11 +13,12 @@ from normfield.errors import InvalidInput
 from normfield.measure.batches import Batch, Batches
 from normfield.measure.dense import DenseCost, dual_eigenpairs, primal_eigenpairs
 from normfield.measure.function import ModelFunction
+from normfield.measure.graphs import FreshGraph, KeptGraph
 from normfield.measure.lanczos import Eigenpairs, Goal, largest_eigenpairs
 from normfield.measure.losses import GeneralLoss, Loss
 from normfield.measure.operators import GaussNewton, Hessian, Linearisation, MeanOperator
 from normfield.measure.starts import random_output_row, random_row, start_block, wanted
-from normfield.measure.tangents import choose_tangents
+from normfield.measure.tangents import DoubleBackward, choose_tangents
 
 ROUNDING = 4
 """Round-off of an eigenvalue, in machine epsilons of the parameters."""
@@ -48,13 +49,16 @@ class Solution:
     cluster: int
 
 
-def _linearise(function: ModelFunction, question: Question, first: Batch) -> Callable[[Batch], Linearisation]:
-    """How one batch's matrix is made."""
+def _linearise(
+    function: ModelFunction, question: Question, first: Batch, takes_dense: bool
+) -> Callable[[Batch], Linearisation]:
+    """How one batch's matrix is made; its graph is kept where it pays by the row or where J needs it."""
     like, loss = function.parameters[0], question.loss
     if question.kind == "hessian":
         return lambda batch: Hessian(function, batch.like(like), loss)
     tangents = choose_tangents(function, first.like(like).inputs)
-    return lambda batch: GaussNewton(function, batch.like(like), loss, tangents)
+    graph = KeptGraph if takes_dense or tangents is DoubleBackward else FreshGraph
+    return lambda batch: GaussNewton(function, batch.like(like), loss, tangents, graph)
 
 
 def _dense_cost(function: ModelFunction, question: Question, outputs: int) -> DenseCost:
@@ -84,7 +88,9 @@ def solve(
     budget = question.max_products or 200 + 50 * need.eigenvalues
     cost = _dense_cost(function, question, batches.samples * math.prod(output_shape))
     takes_dense = _takes_dense(cost, question, budget)
-    operator = MeanOperator(function.size, batches, _linearise(function, question, batches.items[0]))
+    operator = MeanOperator(
+        function.size, batches, _linearise(function, question, batches.items[0], takes_dense)
+    )
     if takes_dense and cost.takes_dual:
         return Solution(dual_eigenpairs(operator, need.eigenvalues), "dense", need.cluster)
     like = torch.empty(0, dtype=function.dtype, device=function.device)
