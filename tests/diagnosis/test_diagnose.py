@@ -147,9 +147,24 @@ def test_a_module_is_left_as_it_was():
     assert found.answers["theory"].status == "not covered"
 
 
+def test_other_statistics_and_matrices_are_measured_as_asked():
+    frozen = nf.diagnose(NET, "digits", budget=0.5, statistics="frozen", kind="ggn")
+    assert frozen.answers["measured"].detail.statistics == "frozen"
+    assert frozen.answers["theory"].detail.statistics == "frozen"
+    assert any("training uses each batch's own" in finding.sentence for finding in frozen.findings)
+    running = nf.diagnose(NET, "digits", budget=0.5, statistics="running", kind="hessian")
+    assert running.answers["theory"].status == "not covered"
+    assert (running.answers["measured"].detail.kind, running.answers["measured"].detail.statistics) == (
+        "hessian",
+        "running",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"kind": "kfac"}, 'kind "fisher", "ggn" or "hessian"'),
+        ({"statistics": "published"}, 'statistics "batch", "frozen" or "running"'),
         ({"loss": "hinge"}, 'loss "squared", "cross_entropy" or a callable'),
         ({"momentum": 1.0}, "momentum in [0, 1)"),
         ({"budget": -1}, "a budget above 0 seconds"),

@@ -21,6 +21,16 @@ class DiagnoseFlags:
 
     loss: str = flag("squared", "The loss.", kind=click.Choice(["squared", "cross_entropy"]))
     batch_size: int | None = flag(None, "Samples per step (default: 128, or all).", kind=int)
+    kind: str | None = flag(
+        None,
+        "Which matrix to measure (default: fisher).",
+        kind=click.Choice(["fisher", "ggn", "hessian"]),
+    )
+    statistics: str = flag(
+        "batch",
+        "batch (as it trains), frozen or running, for theory and measurement.",
+        kind=click.Choice(["batch", "frozen", "running"]),
+    )
     momentum: float = flag(0.9, "Heavy-ball momentum μ.")
     budget: float = flag(60.0, "Seconds for everything.")
     html: str | None = flag(None, "Write the report to this file.", kind=str)
@@ -36,7 +46,16 @@ def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> No
     given, data = model.read(network)
     with shown_progress() as progress:
         found = ask_all(
-            given, data, ask.loss, ask.batch_size, ask.momentum, ask.budget, model.seed, progress=progress
+            given,
+            data,
+            ask.loss,
+            ask.batch_size,
+            ask.momentum,
+            ask.budget,
+            model.seed,
+            kind=ask.kind,
+            statistics=ask.statistics,
+            progress=progress,
         )
     page = None if ask.html is None else found.to_html(ask.html)
     if ask.json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from typing import Any, cast
 
 from normfield.diagnosis.answer import Answer
 from normfield.diagnosis.asked import Asked
@@ -21,7 +22,7 @@ _RUNS_PER_RESTART = (12, 24)  # where η* is close to the edge, and where it is 
 
 
 def theory_answer(subject: Subject, asked: Asked) -> Answer:
-    """Population theory in training mode; for cross-entropy an interval over networks."""
+    """Population theory with the statistics asked for; for cross-entropy an interval over networks."""
     began = time.perf_counter()
     if subject.network is None:
         return _without(
@@ -34,8 +35,12 @@ def theory_answer(subject: Subject, asked: Asked) -> Answer:
         return _without(
             "theory", "not covered", f"theory covers squared loss and cross-entropy, not {asked.loss_name}"
         )
+    if asked.statistics == "running":
+        return _without(
+            "theory", "not covered", "theory knows the batch's statistics, not the module's running ones"
+        )
     try:
-        field = mean_field(subject.network, statistics="batch")
+        field = mean_field(subject.network, cast(Any, asked.statistics))
     except NotCovered as refusal:
         return _without("theory", "not covered", str(refusal))
     if factor is None:
@@ -73,18 +78,17 @@ def kernel_answer() -> Answer:
 
 
 def measured_answer(subject: Subject, asked: Asked) -> Answer:
-    """Curvature of the module itself, in the mode in which it trains, at its initial weights."""
+    """Curvature of the module itself at its initial weights, by default in the mode in which it trains."""
     began = time.perf_counter()
     batches = subject.data.batches(asked.batch_size, asked.seed)
     count = max(1, min(len(batches), _MEASURED_SAMPLES // asked.batch_size))
-    kind = "fisher" if asked.has_fisher else "ggn"
     try:
         found = curvature(
             subject.module,
             [batches[i] for i in range(count)],
             asked.loss,
-            kind=kind,
-            statistics="batch",
+            kind=asked.matrix,
+            statistics=asked.statistics,
             seed=asked.seed,
         )
     except NumericalFailure as failure:
@@ -101,13 +105,15 @@ def measured_answer(subject: Subject, asked: Asked) -> Answer:
 
 
 def _measured_words(found: Curvature, asked: Asked) -> str:
-    what = "Fisher" if found.kind == "fisher" else "Gauss–Newton"
+    what = {"fisher": "Fisher", "ggn": "Gauss–Newton", "hessian": "Hessian"}[found.kind]
     size = (
         f"{found.batches} batches of {asked.batch_size}"
         if found.batches > 1
         else f"a batch of {asked.batch_size}"
     )
-    return f"{what} matrix of this module at its initial weights, on {size}; linear stability, so the first steps."
+    mode = "" if asked.statistics == "batch" else f" with {asked.statistics} statistics, not as it trains,"
+    where = f"{what} matrix of this module{mode} at its initial weights, on {size}"
+    return f"{where}; linear stability, so the first steps."
 
 
 def trained_answer(

@@ -22,6 +22,8 @@ class Asked:
     momentum: float
     budget: float
     seed: int
+    kind: str | None = None
+    statistics: str = "batch"
 
     def __post_init__(self) -> None:
         if isinstance(self.loss, str) and self.loss not in ("squared", "cross_entropy"):
@@ -35,6 +37,12 @@ class Asked:
             raise InvalidInput(expected="momentum in [0, 1)", got=repr(self.momentum))
         if not self.budget > 0:
             raise InvalidInput(expected="a budget above 0 seconds", got=repr(self.budget))
+        if self.kind not in (None, "fisher", "ggn", "hessian"):
+            raise InvalidInput(expected='kind "fisher", "ggn" or "hessian"', got=repr(self.kind))
+        if self.statistics not in ("batch", "frozen", "running"):
+            raise InvalidInput(
+                expected='statistics "batch", "frozen" or "running"', got=repr(self.statistics)
+            )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InvalidInput(expected="seed as a whole number", got=repr(self.seed))
 
@@ -64,6 +72,9 @@ class Asked:
         return plain and self.loss.weight is None and self.loss.label_smoothing == 0  # type: ignore[union-attr]
 
     @property
-    def has_fisher(self) -> bool:
-        """Whether the loss is one whose Fisher matrix is known."""
-        return self.is_cross_entropy or self.squared_loss_factor(1) is not None
+    def matrix(self) -> str:
+        """Which matrix is measured: as asked, else the Fisher matrix where the loss has one."""
+        if self.kind is not None:
+            return self.kind
+        has_fisher = self.is_cross_entropy or self.squared_loss_factor(1) is not None
+        return "fisher" if has_fisher else "ggn"

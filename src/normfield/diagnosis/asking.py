@@ -26,6 +26,8 @@ def diagnose(
     budget: float = 60.0,
     seed: int = 0,
     *,
+    kind: str | None = None,
+    statistics: str = "batch",
     progress: Callable[[str], object] | None = None,
 ) -> Diagnosis:
     """How large a learning rate this network takes on these data, by theory, measurement and training.
@@ -50,6 +52,12 @@ def diagnose(
         Seconds for everything; training takes what the other answers leave.
     seed
         Of initial weights and data order.
+    kind
+        "fisher", "ggn" or "hessian": the matrix that is measured; by default the Fisher matrix, and Gauss–Newton's for
+        a loss that has none.
+    statistics
+        "batch" (as the network trains), "frozen" or "running", for theory and measurement; training always uses the
+        batch's.
     progress
         Called with a line of text now and then.
 
@@ -68,7 +76,9 @@ def diagnose(
     began = time.perf_counter()
     say = progress or (lambda line: None)
     dataset = load(data)
-    asked = Asked(loss, _batch_size(batch_size, dataset.samples_used), momentum, budget, seed)
+    asked = Asked(
+        loss, _batch_size(batch_size, dataset.samples_used), momentum, budget, seed, kind, statistics
+    )
     subject = Subject.of(model_or_net, dataset, seed)
     say("theory")
     answers = {"theory": theory_answer(subject, asked), "kernel": kernel_answer()}

@@ -28,7 +28,7 @@ def find(subject: Subject, asked: Asked, answers: Mapping[str, Answer]) -> tuple
         _published(subject, asked, answers),
         _not_the_top(answers),
         _split_cluster(answers),
-        _mode(subject, answers),
+        _mode(subject, asked, answers),
     ]
     return tuple(finding for finding in found if finding is not None)
 
@@ -89,7 +89,7 @@ def _best_seen(answers: Mapping[str, Answer]) -> Finding | None:
 
 def _theory_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> Finding | None:
     theory, measured = answers["theory"], answers["measured"]
-    if theory.largest_eigenvalue is None or measured.largest_eigenvalue is None:
+    if theory.largest_eigenvalue is None or measured.largest_eigenvalue is None or asked.matrix == "hessian":
         return None
     squared = not asked.is_cross_entropy
     found = measured.detail.cluster_mean if squared else measured.largest_eigenvalue
@@ -140,7 +140,7 @@ def _published(subject: Subject, asked: Asked, answers: Mapping[str, Answer]) ->
     if not subject.has_batch_norm or theory.status != "answered" or measured.largest_eigenvalue is None:
         return None
     factor = asked.squared_loss_factor(subject.data.outputs)
-    if factor is None or subject.network is None:
+    if factor is None or subject.network is None or (asked.matrix, asked.statistics) != ("fisher", "batch"):
         return None
     value = mean_field(subject.network, "published").largest_eigenvalue * factor
     ratio = value / measured.detail.cluster_mean
@@ -182,7 +182,13 @@ def _split_cluster(answers: Mapping[str, Answer]) -> Finding | None:
     )
 
 
-def _mode(subject: Subject, answers: Mapping[str, Answer]) -> Finding | None:
+def _mode(subject: Subject, asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
+    if subject.has_batch_norm and asked.statistics != "batch":
+        return Finding(
+            "warning",
+            f"The curvature is that of {asked.statistics} statistics; training uses each batch's own, so its limit is "
+            "another.",
+        )
     if subject.has_batch_norm or answers["measured"].detail is None:
         return None
     return Finding("note", "There is no batch norm in this network: training and inference mode are one.")

@@ -38,6 +38,11 @@ _HEADINGS = {
     "measured": "Measured curvature",
     "trained": "Training",
 }
+_STATISTICS = {
+    "batch": "batch: each batch's own, with gradient through them, as in training",
+    "frozen": "frozen: each batch's own, as constants",
+    "running": "running: the module's buffers",
+}
 _KINDS = {"weight": "weights", "bias": "biases", "gamma": "γ of norms", "beta": "β of norms"}
 
 
@@ -228,7 +233,8 @@ def _facts(asked: Asked, subject: Subject) -> Facts:
         ("loss", asked.loss_name),
         ("batch size", asked.batch_size),
         ("momentum", asked.momentum),
-        ("statistics", "batch: each batch's own, with gradient through them, as in training"),
+        ("matrix", asked.matrix),
+        ("statistics", _STATISTICS[asked.statistics]),
         ("budget", f"{asked.budget:g} s"),
         ("seed", asked.seed),
     ]

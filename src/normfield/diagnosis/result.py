@@ -78,6 +78,8 @@ class Diagnosis:
             "loss": self.asked.loss_name,
             "batch_size": self.asked.batch_size,
             "momentum": self.asked.momentum,
+            "kind": self.asked.matrix,
+            "statistics": self.asked.statistics,
             "budget": self.asked.budget,
             "seed": self.asked.seed,
             "seconds": self.seconds,
