@@ -1,0 +1,11 @@
+#!/bin/sh
+# Every benchmark, one after another; ends with an error where a limit was missed.
+set -u
+cd "$(dirname "$0")"
+./peers.sh || exit 1
+status=0
+for benchmark in start_up largest_eigenvalue peak_memory; do
+  .venv-peers/bin/python "$benchmark.py" || status=1
+  echo
+done
+exit $status
