@@ -87,9 +87,9 @@ class ModelFunction:
         pieces = vector.split([p.numel() for p in self.parameters])
         return tuple(piece.view_as(p).to(p.dtype) for piece, p in zip(pieces, self.parameters, strict=True))
 
-    def gradient(self, outputs: Tensors, weights: Tensors | None = None, *, keep: bool = True) -> Tensor:
-        """Jᵀ·weights as a flat vector (P,) (weights None: of a scalar); the graph is kept, or freed on the way."""
+    def gradient(self, outputs: Tensors, weights: Tensors | None = None) -> Tensor:
+        """Jᵀ·weights as a flat vector (P,) (weights None: of a scalar); the graph is kept."""
         pieces = torch.autograd.grad(
-            outputs, self.parameters, weights, retain_graph=keep, materialize_grads=True
+            outputs, self.parameters, weights, retain_graph=True, materialize_grads=True
         )
         return torch.cat([piece.reshape(-1) for piece in pieces])

@@ -113,14 +113,18 @@ class KrylovSpace:
 
     def expand(self, rows: Tensor) -> int:
         """Take in the directions of rows (b, P), one product for each that is new, and return how many were."""
-        return self._take_in(self._orthonormal(rows))
+        new = self._orthonormal(rows)
+        del rows  # the products need the memory
+        return self._take_in(new)
 
     def expand_outwards(self, most: int, only_latest: bool = False) -> int:
         """Expand by (at most so many) rows of F, all of them or those of the last expansion: a step of Lanczos."""
-        if not self._outside:
-            return 0
+        return self._take_in(self._orthonormal(self._leading(most, only_latest))) if self._outside else 0
+
+    def _leading(self, most: int, only_latest: bool) -> Tensor:
+        """The first rows of F, or of its last block."""
         blocks = self._outside[-1:] if only_latest else self._outside
-        return self.expand(torch.cat(blocks)[:most] if len(blocks) > 1 else blocks[0][:most])
+        return torch.cat(blocks)[:most] if len(blocks) > 1 else blocks[0][:most]
 
     def ritz(self, since: int = 0) -> Ritz:
         """Eigenvalues of T, or of its part from basis vector `since` on."""
@@ -140,6 +144,8 @@ class KrylovSpace:
 
     def compress(self, keep: int) -> None:
         """Keep only the `keep` largest Ritz vectors, and the rows that lead out (a thick restart)."""
+        if keep >= self.dimension:
+            return
         ritz = self.ritz()
         kept = ritz.coefficients[:, :keep]
         self._basis = [self.vectors(kept)]
@@ -169,15 +175,19 @@ class KrylovSpace:
         """Add orthonormal rows (b, P), which are orthogonal to the basis, and their images."""
         if len(new) == 0:
             return 0
-        for rows in self._outside:
-            rows.addmm_(rows @ new.T, new, alpha=-1)
-        self._drop_settled()
+        self._leave_to(new)
         images = self._images(new)
         self._basis.append(new)
         self._border(self._project_out(images))
         self._outside.append(images)
         self._drop_settled()
         return len(new)
+
+    def _leave_to(self, new: Tensor) -> None:
+        """Project new rows out of F and drop what of it is settled by them, before their products need the memory."""
+        for rows in self._outside:
+            rows.addmm_(rows @ new.T, new, alpha=-1)
+        self._drop_settled()
 
     def _images(self, new: Tensor) -> Tensor:
         """G·q for every row, or NotFinite."""

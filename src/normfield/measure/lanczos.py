@@ -3,10 +3,10 @@
 Block Lanczos with full reorthogonalisation. A Ritz value θ with residual norm r is off by at most r, and by at most
 r²/δ where δ is its distance from the rest of the spectrum [Parlett, *The Symmetric Eigenvalue Problem*, theorem
 11.7.1]; the smaller of the two is the error estimate, with δ the distance to the largest Ritz value outside the
-wanted set. That δ is itself an estimate from inside the space: within a cluster closer than r only the bound r, which
-results give as `residual`, is certain; wanting the whole cluster resolves it. Hence also the second step:
+wanted set, or to what the check below saw. That δ is itself an estimate: within a cluster closer than r only the
+bound r, which results give as `residual`, is certain; wanting the whole cluster resolves it. Hence the second step:
 
-Lanczos sees only what its start contains. After convergence a random vector, orthogonal to all that was seen, opens a
+Lanczos sees only what its start contains. After convergence a random vector, orthogonal to all that was found, opens a
 chain of its own, for at least two products and until its Ritz value plus its residual is below the largest found. If
 the wanted eigenvalues move, both chains go on as one.
 """
@@ -110,11 +110,15 @@ class Goal:
     deadline: float = math.inf
 
 
-def error_estimates(ritz: Ritz, goal: Goal) -> np.ndarray:
-    """Absolute error estimates min(r, r²/δ) of the wanted Ritz values, and never below round-off."""
+def error_estimates(ritz: Ritz, goal: Goal, rest: float = -math.inf) -> np.ndarray:
+    """Absolute error estimates min(r, r²/δ) of the wanted Ritz values, and never below round-off.
+
+    ``rest`` is what was seen elsewhere of the largest eigenvalue that is not wanted.
+    """
     values, estimates = ritz.values[: goal.wanted], ritz.residuals[: goal.wanted]
-    if len(ritz.values) > goal.wanted:
-        gaps = np.maximum(values - ritz.values[goal.wanted], np.finfo(float).tiny)
+    rest = max([rest, *ritz.values[goal.wanted : goal.wanted + 1]])
+    if rest > -math.inf:
+        gaps = np.maximum(values - rest, np.finfo(float).tiny)
         estimates = estimates * np.minimum(estimates / gaps, 1.0)
     return estimates + goal.rounding * np.abs(ritz.values).max()
 
@@ -139,6 +143,7 @@ class _Search:
     ) -> None:
         self.space, self.goal = space, goal
         self.check = UNCHECKED
+        self.rest = -math.inf  # what was seen of the largest eigenvalue that is not wanted
         self._size, self._sources = size, sources
 
     @property
@@ -154,7 +159,7 @@ class _Search:
             return False
         ritz = self.space.ritz()
         allowed = self._allowed(ritz.values[: self.goal.wanted])
-        return bool((error_estimates(ritz, self.goal) <= allowed).all())
+        return bool((error_estimates(ritz, self.goal, self.rest) <= allowed).all())
 
     def _allowed(self, values: np.ndarray) -> np.ndarray:
         """The absolute errors that the goal allows."""
@@ -187,17 +192,26 @@ class _Search:
 
     def look_again(self) -> bool:
         """Follow a random chain; True where the wanted eigenvalues moved, so that the search must go on."""
-        wanted, since, start = self.goal.wanted, self.space.dimension, self.space.products
-        before = self.space.ritz().values[:wanted]
+        wanted, start = self.goal.wanted, self.space.products
+        ritz = self.space.ritz()
+        before, others = ritz.values[:wanted], ritz.values[wanted : wanted + 1]
+        self.space.compress(wanted)  # what was found is all that the chain need be orthogonal to
         seen = residual = float("nan")
+        since = self.space.dimension
         if self._open_chain():
             seen, residual = self._follow_chain(since, float(before[0]))
+        self.rest = max([-math.inf, *others, *self._sight(seen, residual, before)])
         after = self.space.ritz().values[:wanted]
         moved = bool((after - before > self._allowed(before)).any())
         products, restarts = self.check.products + self.space.products - start, self.check.restarts + moved
         note = _note(seen, residual, float(after[0]), restarts)
         self.check = LargestCheck(seen, residual, products, restarts, note)
         return moved
+
+    @staticmethod
+    def _sight(seen: float, residual: float, found: np.ndarray) -> list[float]:
+        """The most that a chain saw below the wanted eigenvalues, or nothing."""
+        return [value for value in (seen, seen + residual) if value < found[-1]][-1:]
 
     def _follow_chain(self, since: int, found: float) -> tuple[float, float]:
         """Lanczos within the chain that began at row `since`; its largest Ritz value and residual."""
@@ -237,7 +251,7 @@ def _found(search: _Search, status: str) -> Eigenpairs:
         values=ritz.values[:wanted].copy(),
         vectors=space.vectors(ritz.coefficients[:, :wanted]),
         residual=float(ritz.residuals[0]) / scale,
-        error=float(error_estimates(ritz, search.goal)[0]) / scale,
+        error=float(error_estimates(ritz, search.goal, search.rest)[0]) / scale,
         products=space.products,
         status=status,
         check=search.check,

@@ -1,7 +1,7 @@
 """The measured matrix, known by its products with parameter vectors.
 
 For one batch G = JᵀHJ (Gauss-Newton, and Fisher where the two agree) or ∇²ℓ (Hessian); for several the mean of
-their matrices, weighted by samples. Several batches take turns: one is linearised at a time.
+their matrices, weighted by samples. The graph of one batch is kept between products; of several, one at a time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from torch import Tensor
 
 from normfield.measure.batches import Batch, Batches
 from normfield.measure.function import ModelFunction
-from normfield.measure.graphs import Graph
 from normfield.measure.losses import Loss, OutputHessian
-from normfield.measure.tangents import Tangents, require_gradient, require_whole_graph
+from normfield.measure.tangents import (
+    Tangents,
+    require_gradient,
+    require_transpose,
+    require_whole_graph,
+)
 
 
 class Linearisation(Protocol):
@@ -39,29 +43,36 @@ class Linearisation(Protocol):
 
 
 class GaussNewton:
-    """G = JᵀHJ of one batch, by a way forwards (J) and a way back (Jᵀ)."""
+    """G = JᵀHJ of one batch."""
 
-    def __init__(
-        self, function: ModelFunction, batch: Batch, loss: Loss, tangents: type[Tangents], graph: type[Graph]
-    ) -> None:
+    def __init__(self, function: ModelFunction, batch: Batch, loss: Loss, tangents: type[Tangents]) -> None:
+        self._function = function
         self._loss = loss
-        self._graph = graph(function, batch.inputs)
-        self.outputs = self._graph.outputs
+        self.outputs = function(batch.inputs)
+        require_gradient(self.outputs)
         self._targets = loss.read_targets(self.outputs.detach(), batch.targets)
         self.output_hessian = loss.output_hessian(self.outputs.detach(), self._targets)
         self._tangent = tangents(function, batch.inputs, self.outputs)
 
     def product(self, vector: Tensor) -> Tensor:
-        """Jᵀ(H(J·vector))."""
-        return self.pull_back(self.output_hessian.product(self._tangent(vector)))
+        """Jᵀ(H(J·vector)), after a look whether J and Jᵀ are each other's transpose there."""
+        tangent = self._tangent(vector)
+        curved = self.output_hessian.product(tangent)
+        image = self.pull_back(curved)
+        if tangent.any():
+            require_transpose(tangent, curved, vector, image)
+        else:
+            probe = self.outputs.detach() + 1
+            require_transpose(tangent, probe, vector, self.pull_back(probe))
+        return image
 
     def pull_back(self, direction: Tensor) -> Tensor:
         """Jᵀ·direction by one backward pass."""
-        return self._graph.pull_back(direction)
+        return self._function.gradient(self.outputs, direction)
 
     def gradient(self) -> Tensor:
         """Jᵀ∂ℓ/∂f."""
-        return self._graph.gradient(lambda outputs: self._loss.value(outputs, self._targets))
+        return self._function.gradient(self._loss.value(self.outputs, self._targets))
 
 
 class Hessian:

@@ -13,12 +13,11 @@ from normfield.errors import InvalidInput
 from normfield.measure.batches import Batch, Batches
 from normfield.measure.dense import DenseCost, dual_eigenpairs, primal_eigenpairs
 from normfield.measure.function import ModelFunction
-from normfield.measure.graphs import FreshGraph, KeptGraph
 from normfield.measure.lanczos import Eigenpairs, Goal, largest_eigenpairs
 from normfield.measure.losses import GeneralLoss, Loss
 from normfield.measure.operators import GaussNewton, Hessian, Linearisation, MeanOperator
 from normfield.measure.starts import random_output_row, random_row, start_block, wanted
-from normfield.measure.tangents import DoubleBackward, choose_tangents
+from normfield.measure.tangents import WAYS, CannotDifferentiate, Tangents
 
 ROUNDING = 4
 """Round-off of an eigenvalue, in machine epsilons of the parameters."""
@@ -49,18 +48,6 @@ class Solution:
     cluster: int
 
 
-def _linearise(
-    function: ModelFunction, question: Question, first: Batch, takes_dense: bool
-) -> Callable[[Batch], Linearisation]:
-    """How one batch's matrix is made; its graph is kept where it pays by the row or where J needs it."""
-    like, loss = function.parameters[0], question.loss
-    if question.kind == "hessian":
-        return lambda batch: Hessian(function, batch.like(like), loss)
-    tangents = choose_tangents(function, first.like(like).inputs)
-    graph = KeptGraph if takes_dense or tangents is DoubleBackward else FreshGraph
-    return lambda batch: GaussNewton(function, batch.like(like), loss, tangents, graph)
-
-
 def _dense_cost(function: ModelFunction, question: Question, outputs: int) -> DenseCost:
     """What a dense method would take; the dual matrix needs a root of the output Hessian."""
     has_root = question.kind != "hessian" and not isinstance(question.loss, GeneralLoss)
@@ -83,14 +70,49 @@ def _takes_dense(cost: DenseCost, question: Question, max_products: int) -> bool
 def solve(
     function: ModelFunction, batches: Batches, output_shape: tuple[int, ...], question: Question
 ) -> Solution:
-    """Find the wanted eigenpairs: dense where the matrix is small, else by block Lanczos."""
+    """Find the wanted eigenpairs, by the first way to J·v that the model's operations have.
+
+    Raises
+    ------
+    InvalidInput
+        An operation can be differentiated neither forwards nor twice.
+    """
+    like, loss = function.parameters[0], question.loss
+    if question.kind == "hessian":
+        return _solved(
+            function, batches, output_shape, question, lambda batch: Hessian(function, batch.like(like), loss)
+        )
+    objection = ""
+    for way in WAYS:
+        linearise = partial(_gauss_newton, function, loss, way)
+        try:
+            return _solved(function, batches, output_shape, question, linearise)
+        except CannotDifferentiate as refusal:
+            objection = str(refusal)
+    raise InvalidInput(
+        expected="a model whose operations can be differentiated forwards or twice",
+        got=objection,
+        instead="replace that operation",
+    )
+
+
+def _gauss_newton(function: ModelFunction, loss: Loss, way: type[Tangents], batch: Batch) -> Linearisation:
+    return GaussNewton(function, batch.like(function.parameters[0]), loss, way)
+
+
+def _solved(
+    function: ModelFunction,
+    batches: Batches,
+    output_shape: tuple[int, ...],
+    question: Question,
+    linearise: Callable[[Batch], Linearisation],
+) -> Solution:
+    """Dense where the matrix is small, else by block Lanczos."""
     need = wanted(question.loss, output_shape, question.top, function.size)
     budget = question.max_products or 200 + 50 * need.eigenvalues
     cost = _dense_cost(function, question, batches.samples * math.prod(output_shape))
     takes_dense = _takes_dense(cost, question, budget)
-    operator = MeanOperator(
-        function.size, batches, _linearise(function, question, batches.items[0], takes_dense)
-    )
+    operator = MeanOperator(function.size, batches, linearise)
     if takes_dense and cost.takes_dual:
         return Solution(dual_eigenpairs(operator, need.eigenvalues), "dense", need.cluster)
     like = torch.empty(0, dtype=function.dtype, device=function.device)

@@ -8,7 +8,8 @@ to u, on which it depends linearly, works wherever two backward passes do.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -29,14 +30,29 @@ def _load_forward_rules() -> None:
 _load_forward_rules()
 
 
+class CannotDifferentiate(ArithmeticError):
+    """A way to J·v that this model does not have."""
+
+
 class Tangents(Protocol):
-    """v ↦ J·v at one batch."""
+    """v ↦ J·v at one batch; raises CannotDifferentiate where an operation lacks what it needs."""
 
     def __init__(self, function: ModelFunction, inputs: Tensor, outputs: Tensor) -> None: ...
 
     def __call__(self, vector: Tensor) -> Tensor:
         """J·vector, in the outputs' shape."""
         ...
+
+
+@contextmanager
+def _objections() -> Iterator[None]:
+    """torch's word for a missing derivative is RuntimeError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise CannotDifferentiate(str(error)) from error
 
 
 class ForwardMode:
@@ -48,7 +64,7 @@ class ForwardMode:
 
     def __call__(self, vector: Tensor) -> Tensor:
         """J·vector, in the outputs' shape."""
-        with torch.no_grad(), forward_ad.dual_level():
+        with torch.no_grad(), forward_ad.dual_level(), _objections():
             pairs = zip(self._primals, self._function.split(vector), strict=True)
             duals = [forward_ad.make_dual(primal, tangent) for primal, tangent in pairs]
             value, tangent = forward_ad.unpack_dual(self._function(self._inputs, duals))
@@ -61,34 +77,33 @@ class DoubleBackward:
     def __init__(self, function: ModelFunction, inputs: Tensor, outputs: Tensor) -> None:
         self._function = function
         self._u = torch.zeros_like(outputs, requires_grad=True)
-        self._rows = torch.autograd.grad(
-            outputs, function.parameters, self._u, create_graph=True, materialize_grads=True
-        )
+        with _objections():
+            self._rows = torch.autograd.grad(
+                outputs, function.parameters, self._u, create_graph=True, materialize_grads=True
+            )
 
     def __call__(self, vector: Tensor) -> Tensor:
         """J·vector, in the outputs' shape."""
         pairs = zip(self._rows, self._function.split(vector), strict=True)
-        rows, pieces = zip(*((row, piece) for row, piece in pairs if row.requires_grad), strict=True)
-        (tangent,) = torch.autograd.grad(rows, self._u, pieces, retain_graph=True, materialize_grads=True)
+        curved = [(row, piece) for row, piece in pairs if row.requires_grad]
+        if not curved:
+            raise CannotDifferentiate("gradients that cannot be differentiated again")
+        rows, pieces = zip(*curved, strict=True)
+        with _objections():
+            (tangent,) = torch.autograd.grad(rows, self._u, pieces, retain_graph=True, materialize_grads=True)
         return tangent
 
 
-def _objection(way: type[Tangents], function: ModelFunction, inputs: Tensor, outputs: Tensor) -> str:
-    """Why a way cannot be used here; empty where ⟨u, Jv⟩ = ⟨Jᵀu, v⟩ for v = Jᵀu.
+WAYS: tuple[type[Tangents], ...] = (ForwardMode, DoubleBackward)
+"""The ways to J·v, the better first."""
 
-    The comparison is needed because an operation may lose its tangents in silence, in both ways.
-    """
-    u = outputs.detach() + 1
-    row = function.gradient(outputs, u)
-    try:
-        tangent = way(function, inputs, outputs)(row)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        return str(error)
-    there, back = (u * tangent).sum().double(), row.double().square().sum()
-    agrees = bool((there - back).abs() <= 10 * torch.finfo(row.dtype).eps ** 0.5 * back)
-    return "" if agrees else "an operation that loses derivatives of its derivatives"
+
+def require_transpose(tangent: Tensor, direction: Tensor, vector: Tensor, row: Tensor) -> None:
+    """Refuse a way for which ⟨u, Jv⟩ ≠ ⟨Jᵀu, v⟩, given Jv, u, v and Jᵀu: an operation may lose tangents in silence."""
+    there, back = torch.dot(tangent.flatten(), direction.flatten().to(tangent)), torch.dot(row, vector)
+    scale = tangent.norm() * direction.norm() + row.norm() * vector.norm()
+    if not (there - back).abs() <= 10 * torch.finfo(vector.dtype).eps ** 0.5 * scale and scale.isfinite():
+        raise CannotDifferentiate("an operation that loses derivatives of its derivatives")
 
 
 def require_gradient(outputs: Tensor) -> None:
@@ -119,25 +134,3 @@ def require_whole_graph(slopes: Sequence[Tensor]) -> None:
         following = {after for after, _ in node.next_functions} - seen if node is not None else set()
         seen |= following
         found.extend(following)
-
-
-def choose_tangents(function: ModelFunction, inputs: Tensor) -> type[Tangents]:
-    """Forward mode where it gives the transpose of the backward pass on these inputs, else double backward.
-
-    Raises
-    ------
-    InvalidInput
-        The outputs do not depend on the parameters, or an operation can be differentiated in neither way.
-    """
-    outputs = function(inputs)
-    require_gradient(outputs)
-    objection = ""
-    for way in (ForwardMode, DoubleBackward):
-        objection = _objection(way, function, inputs, outputs)
-        if not objection:
-            return way
-    raise InvalidInput(
-        expected="a model whose operations can be differentiated forwards or twice",
-        got=objection,
-        instead="replace that operation",
-    )
