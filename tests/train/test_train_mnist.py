@@ -56,10 +56,13 @@ def test_cross_entropy_is_reported_as_not_limited():
     found = {gamma: trained(gamma, "cross_entropy") for gamma in (0.3, 1.0, 3.0)}
     for one in found.values():
         assert one.status == "bracketed"
-        assert one.log10 == pytest.approx(0.8, abs=0.2)
+        # The edge is ragged here: at γ = 0.3 runs at 0.57 diverge that at 0.7 do not, and which are tried decides.
+        assert 0.5 < one.log10 < 1.0
         assert one.limited is not True
         assert one.verdict.startswith(("not limited by η*: ", "not shown to be limited by η*: "))
     for gamma in (1.0, 3.0):
         assert found[gamma].limited is False
         assert found[gamma].decades_from_reference > 1
+    edges = [one.log10 for one in found.values()]
+    assert max(edges) - min(edges) < 0.4
     assert abs(math.log10(found[0.3].reference / found[3.0].reference)) > 1.5
