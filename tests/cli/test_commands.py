@@ -100,6 +100,7 @@ def test_measure_prints_the_measured_numbers():
         answered("measure", "--data", "digits", "--width", 64, "--batch-size", 256, "--batches", 1, "--json")
     )
     assert found["statistics"] == "batch"
+    assert found["network"].startswith("Dense(width=64) → BatchNorm() → relu → ")
     assert found["max_learning_rate"] == pytest.approx(3.8 / found["largest_eigenvalue"])
     assert len(found["eigenvalues"]) == 10
     assert "256" in answered(
@@ -201,6 +202,23 @@ BAD = {
     "model file with an error": (["measure", "--model", "broken.py:make"], "broken.py"),
     "model of another type": (["measure", "--model", "given.py:words"], "Module"),
     "outputs given twice": (["measure", "--data", "digits", "--outputs", "7"], "10 outputs for digits"),
+    "flags of a network beside a model": (
+        ["measure", "--model", "given.py:narrow", "--gamma", "7"],
+        "either --model or the flags of a network, got --model and --gamma",
+    ),
+    "flags of convolutions without any": (["measure", "--channels", "4,4"], "--channels without --conv"),
+    "flags of dense layers with convolutions": (["theory", "--conv", "--width", "9"], "--width with --conv"),
+    "one output with cross-entropy": (
+        ["theory", "--inputs", "9", "--outputs", "1", "--loss", "cross_entropy"],
+        "at least 2 outputs for cross-entropy, got 1",
+    ),
+    "one class with cross-entropy": (
+        ["diagnose", "--data", "given.py:one_class", "--loss", "cross_entropy"],
+        "at least 2 outputs for cross-entropy, got 1",
+    ),
+    "no batches": (["measure", "--batches", "0"], "'--batches': 0 is not in the range x>=1"),
+    "momentum of measure": (["measure", "--momentum", "2"], "'--momentum': 2.0 is not in the range"),
+    "infinite budget": (["diagnose", "--budget", "inf"], "a budget above 0 seconds, and finite"),
     "budget": (["diagnose", "--data", "digits", "--budget", "0"], "a budget above 0"),
     "report folder": (["diagnose", "--data", "digits", "--html", "no/folder/r.html"], "an existing folder"),
     "batch larger than data": (["diagnose", "--data", "digits", "--batch-size", "5000"], "at most the 1437"),
@@ -215,6 +233,7 @@ def empty(): return x[:0], y[:0]
 def nan(): return torch.full((8, 4), float("nan")), y
 def infinite(): return torch.full((8, 4), float("inf")), y
 def labels(): return x, y
+def one_class(): return torch.randn(8, 4, generator=torch.Generator().manual_seed(0)), y * 0
 def lengths(): return x, y[:5]
 def narrow(): return torch.nn.Sequential(torch.nn.Linear(4, 2))
 def bare(): return torch.nn.Flatten()

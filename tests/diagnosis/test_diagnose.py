@@ -109,11 +109,13 @@ def test_loss_units_are_the_users():
         assert ratio == pytest.approx(2 / 10, rel=1e-3)
 
 
-def test_a_tiny_budget_cuts_the_training_and_says_so():
+def test_a_tiny_budget_cuts_measurement_and_training_and_says_so():
     found = nf.diagnose(NET, "digits", budget=1e-3)
+    assert found.answers["theory"].status == "answered"
+    assert found.answers["measured"].status == "cut"
+    assert "budget" in found.answers["measured"].reason
     assert found.answers["trained"].status == "cut"
-    assert found.answers["trained"].reason
-    assert found.answers["measured"].status == "answered"
+    assert "budget" in found.answers["trained"].reason
 
 
 def test_a_callable_loss_gets_curvature_and_training_but_no_theory():
@@ -145,6 +147,49 @@ def test_a_module_is_left_as_it_was():
     assert all(parameter.grad is None for parameter in module.parameters())
     assert torch.equal(state, torch.get_rng_state())
     assert found.answers["theory"].status == "not covered"
+
+
+def test_a_measurement_in_another_mode_is_never_the_limit_of_training():
+    found = nf.diagnose(NET, "digits", budget=8, statistics="running")
+    assert found.answers["measured"].largest_eigenvalue > 0
+    trained = found.answers["trained"].detail
+    assert trained.reference != pytest.approx(found.answers["measured"].max_learning_rate)
+    assert trained.limited is True
+    assert not any("good first try" in finding.sentence for finding in found.findings)
+
+
+def test_half_the_limit_is_recommended_for_squared_loss_only(squared, cross_entropy):
+    assert any("good first try" in finding.sentence for finding in squared.findings)
+    assert not any("good first try" in finding.sentence for finding in cross_entropy.findings)
+
+
+def test_a_loss_without_fisher_matrix_gets_the_gauss_newton_one():
+    found = nf.diagnose(NET, "digits", loss=torch.nn.CrossEntropyLoss(ignore_index=3), budget=0.5)
+    assert found.answers["measured"].detail.kind == "ggn"
+
+
+def test_the_budget_bounds_the_measurement_too():
+    wide = nf.mlp(64, 1500, 5, 10)
+    found = nf.diagnose(wide, "digits", budget=1.0)
+    assert found.answers["measured"].status in ("cut", "answered")
+    if found.answers["measured"].status == "answered":
+        assert found.answers["measured"].detail.batches == 1
+    assert "-" not in found.answers["trained"].reason
+
+
+def test_json_has_a_reason_beside_every_null(squared, cross_entropy):
+    def check(part, above):
+        if isinstance(part, dict):
+            if any(value is None for value in part.values()):
+                assert any("reason" in key for key in part), (above, part)
+            for key, value in part.items():
+                check(value, key)
+        elif isinstance(part, list):
+            for item in part:
+                check(item, above)
+
+    for found in (squared, cross_entropy):
+        check(json.loads(found.to_json()), "")
 
 
 def test_other_statistics_and_matrices_are_measured_as_asked():

@@ -51,3 +51,14 @@ def _option(item: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
         help=words,
         show_default=item.default is not None,
     )
+
+
+def typed_flags(group: type) -> list[str]:
+    """The flags of a group that stand on the command line itself, not at their defaults."""
+    context = click.get_current_context()
+    typed = click.core.ParameterSource.COMMANDLINE
+    return [
+        "--" + item.name.replace("_", "-")
+        for item in fields(group)
+        if context.get_parameter_source(item.name) is typed
+    ]

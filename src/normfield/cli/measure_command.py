@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import click
+from torch import nn
 
 from normfield.cli.flags import flag, taking_flags
 from normfield.cli.model_flags import ModelFlags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.cli.progress import shown_progress
 from normfield.measure import curvature
+from normfield.network import Network
 from normfield.report.plain_json import json_text
 from normfield.train.builders import as_builder
 
@@ -27,10 +29,10 @@ class MeasureFlags:
     )
     loss: str = flag("squared", "The loss.", kind=click.Choice(["squared", "cross_entropy"]))
     batch_size: int = flag(128, "Samples that share batch norm's statistics.")
-    batches: int = flag(8, "How many batches, at most.")
-    top: int = flag(1, "How many eigenvalues.")
+    batches: int = flag(8, "How many batches, at most.", kind=click.IntRange(1))
+    top: int = flag(1, "How many eigenvalues.", kind=click.IntRange(1))
     tolerance: float = flag(1e-3, "Relative error of the largest eigenvalue.")
-    momentum: float = flag(0.9, "Heavy-ball momentum μ.")
+    momentum: float = flag(0.9, "Heavy-ball momentum μ.", kind=click.FloatRange(0, 1, max_open=True))
     budget: float | None = flag(
         None, "Seconds after which to stop with what there is; the status then says so.", kind=float
     )
@@ -42,11 +44,12 @@ class MeasureFlags:
 def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None:
     """Largest eigenvalue of the Fisher, Gauss–Newton or Hessian matrix of a module on data."""
     given, data = model.read(network)
+    module = as_builder(given)(model.seed)
     batches = data.batches(min(ask.batch_size, data.samples_used), model.seed)
     with shown_progress() as progress:
         progress("measuring the curvature")
         found = curvature(
-            as_builder(given)(model.seed),
+            module,
             [batches[i] for i in range(min(len(batches), ask.batches))],
             ask.loss,
             kind=ask.kind,
@@ -76,13 +79,21 @@ def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None
                     "method": found.method,
                     "samples": found.samples,
                     "batches": found.batches,
+                    "network": _words(given, module),
                     "data": str(data),
                     "seconds": found.seconds,
                 }
             )
         )
     else:
-        click.echo(f"{data}\n{found}")
+        click.echo(f"{_words(given, module)}\n{data}\n{found}")
         click.echo(
             f"largest stable learning rate {found.max_learning_rate(ask.momentum):.4g} at momentum {ask.momentum:g}"
         )
+
+
+def _words(given: object, module: nn.Module) -> str:
+    """What was measured, in a line."""
+    if isinstance(given, Network):
+        return given.path
+    return f"{type(module).__name__}, {sum(p.numel() for p in module.parameters()):,} parameters"

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from normfield.cli.flags import flag
+from normfield.cli.flags import flag, typed_flags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.data import DataSet, load, load_target
 from normfield.errors import InvalidInput
@@ -45,6 +45,10 @@ class ModelFlags:
         InvalidInput, DataUnavailable
             Something named does not exist, or does not fit; the message says what.
         """
+        if self.model is not None and (idle := typed_flags(NetworkFlags)):
+            raise InvalidInput(
+                expected="either --model or the flags of a network", got=f"--model and {', '.join(idle)}"
+            )
         data = load(self.data, samples=self.samples, standardise=_any(self.standardise), seed=self.seed)
         model = self._network(flags, data) if self.model is None else _called(self.model)
         return model, data.shaped(model.input_shape) if isinstance(model, Network) else data

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from normfield.cli.flags import flag
+from normfield.cli.flags import flag, typed_flags
 from normfield.errors import InvalidInput
 from normfield.network import Network, convnet, mlp
+
+_CONV_ONLY = ("--input-shape", "--channels", "--kernel", "--stride", "--padding")
+_DENSE_ONLY = ("--inputs", "--width", "--depth")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ class NetworkFlags:
             A flag that is needed is missing, or a value is out of range.
         """
         outputs = self.outputs if self.outputs is not None else outputs
+        idle = [
+            name for name in typed_flags(NetworkFlags) if name in (_DENSE_ONLY if self.conv else _CONV_ONLY)
+        ]
+        if idle:
+            raise InvalidInput(
+                expected="flags of one kind of network",
+                got=f"{', '.join(idle)} with{'' if self.conv else 'out'} --conv",
+                instead="leave one or the other out",
+            )
         if self.conv:
             shape = (
                 input_shape if self.input_shape is None else _whole_numbers(self.input_shape, "--input-shape")

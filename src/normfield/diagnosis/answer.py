@@ -53,11 +53,13 @@ class Answer:
             "status": self.status,
             "largest_eigenvalue": self.largest_eigenvalue,
             "max_learning_rate": self.max_learning_rate,
-            "max_learning_rate_interval": None if self.interval is None else list(self.interval),
             "seconds": self.seconds,
             "assumes": self.assumes,
         }
-        return found | ({"reason": self.reason} if self.reason else {}) | self._extras()
+        if self.interval is not None:
+            found["max_learning_rate_interval"] = list(self.interval)
+        reason = self.reason or ("training measures no curvature" if self.largest_eigenvalue is None else "")
+        return found | ({"reason": reason} if reason else {}) | self._extras()
 
     def _extras(self) -> dict[str, Any]:
         """What this answer alone has."""
@@ -68,4 +70,5 @@ class Answer:
         }
         if self.detail is None:
             return {}
-        return {name: getattr(self.detail, name) for name in names.get(self.name, ())}
+        found = {name: getattr(self.detail, name) for name in names.get(self.name, ())}
+        return {name: value for name, value in found.items() if value is not None}

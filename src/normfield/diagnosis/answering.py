@@ -78,21 +78,24 @@ def kernel_answer() -> Answer:
 
 
 def measured_answer(subject: Subject, asked: Asked) -> Answer:
-    """Curvature of the module itself at its initial weights, by default in the mode in which it trains."""
+    """Curvature of the module itself at its initial weights, by default in the mode in which it trains.
+
+    It takes half of the budget at most: one batch first, and as many more as that one's time allows.
+    """
     began = time.perf_counter()
-    batches = subject.data.batches(asked.batch_size, asked.seed)
-    count = max(1, min(len(batches), _MEASURED_SAMPLES // asked.batch_size))
     try:
-        found = curvature(
-            subject.module,
-            [batches[i] for i in range(count)],
-            asked.loss,
-            kind=asked.matrix,
-            statistics=asked.statistics,
-            seed=asked.seed,
+        found = _measured(subject, asked, 1)
+        taken = time.perf_counter() - began
+        batches = subject.data.batches(asked.batch_size, asked.seed)
+        count = min(
+            len(batches), _MEASURED_SAMPLES // asked.batch_size, int((asked.budget / 2 - taken) / taken)
         )
+        if count > 1 and found.is_converged:
+            found = _measured(subject, asked, count)
     except NumericalFailure as failure:
         return _without("measured", "failed", str(failure), time.perf_counter() - began)
+    if not found.is_converged:
+        return _without("measured", "cut", found.status, time.perf_counter() - began)
     return Answer(
         name="measured",
         status="answered",
@@ -101,6 +104,20 @@ def measured_answer(subject: Subject, asked: Asked) -> Answer:
         seconds=time.perf_counter() - began,
         assumes=_measured_words(found, asked),
         detail=found,
+    )
+
+
+def _measured(subject: Subject, asked: Asked, count: int) -> Curvature:
+    batches = subject.data.batches(asked.batch_size, asked.seed)
+    return curvature(
+        subject.module,
+        [batches[i] for i in range(count)],
+        asked.loss,
+        kind=asked.matrix,
+        statistics=asked.statistics,
+        seed=asked.seed,
+        budget=asked.budget / 2,
+        on_failure="return",
     )
 
 
@@ -121,6 +138,8 @@ def trained_answer(
 ) -> Answer:
     """Training at fixed learning rates until the edge is bracketed, within so many seconds."""
     began = time.perf_counter()
+    if seconds <= 0:
+        return _without("trained", "cut", "the other answers took the whole budget")
     try:
         restarts, steps = _plan(subject, asked, reference, seconds)
     except NormfieldError as failure:
@@ -137,7 +156,7 @@ def trained_answer(
         asked.momentum,
         restarts=restarts,
         seed=asked.seed,
-        start=reference.max_learning_rate if _usable(reference) else None,
+        start=reference.max_learning_rate if _usable(reference) and asked.statistics == "batch" else None,
         steps=steps,
         budget=max(seconds - (time.perf_counter() - began), 0.1),
         progress=progress,  # type: ignore[arg-type]

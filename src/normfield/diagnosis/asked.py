@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from normfield.errors import InvalidInput
+from normfield.measure.losses import recognise
 
 Loss = str | Callable[..., Any]
 
@@ -33,10 +35,10 @@ class Asked:
             )
         if not isinstance(self.loss, str) and not callable(self.loss):
             raise InvalidInput(expected="loss as a word or a callable", got=repr(self.loss))
-        if isinstance(self.momentum, bool) or not 0 <= self.momentum < 1:
+        if not _is_number(self.momentum) or not 0 <= self.momentum < 1:
             raise InvalidInput(expected="momentum in [0, 1)", got=repr(self.momentum))
-        if not self.budget > 0:
-            raise InvalidInput(expected="a budget above 0 seconds", got=repr(self.budget))
+        if not _is_number(self.budget) or not 0 < self.budget < math.inf:
+            raise InvalidInput(expected="a budget above 0 seconds, and finite", got=repr(self.budget))
         if self.kind not in (None, "fisher", "ggn", "hessian"):
             raise InvalidInput(expected='kind "fisher", "ggn" or "hessian"', got=repr(self.kind))
         if self.statistics not in ("batch", "frozen", "running"):
@@ -76,5 +78,8 @@ class Asked:
         """Which matrix is measured: as asked, else the Fisher matrix where the loss has one."""
         if self.kind is not None:
             return self.kind
-        has_fisher = self.is_cross_entropy or self.squared_loss_factor(1) is not None
-        return "fisher" if has_fisher else "ggn"
+        return "ggn" if recognise(self.loss).no_fisher else "fisher"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

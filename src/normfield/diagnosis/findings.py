@@ -22,7 +22,7 @@ def find(subject: Subject, asked: Asked, answers: Mapping[str, Answer]) -> tuple
     found = [
         _limit(asked, answers),
         _trained_limit(asked, answers),
-        _best_seen(answers),
+        _best_seen(asked, answers),
         _theory_beside_measurement(answers, asked),
         _smaller_gamma(subject, asked, answers),
         _published(subject, asked, answers),
@@ -39,14 +39,31 @@ def _limit(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
         answer = answers[name]
         if answer.max_learning_rate is not None and math.isfinite(answer.max_learning_rate):
             rate = answer.max_learning_rate
+            where = "" if asked.statistics == "batch" else f" with {asked.statistics} statistics"
+            words = (
+                f"The first steps{where} are stable up to a learning rate of {format_number(rate)} at momentum "
+                f"{asked.momentum:g} ({name})."
+            )
+            if (
+                asked.statistics == "batch"
+                and not asked.is_cross_entropy
+                and _agrees_with_runs(rate / 2, answers)
+            ):
+                words += f" Half of it, {format_number(rate / 2)}, is a good first try."
             return Finding(
                 "note",
-                f"The first steps are stable up to a learning rate of {format_number(rate)} at momentum "
-                f"{asked.momentum:g} ({name}). Half of it, {format_number(rate / 2)}, is a good first try.",
+                words,
                 rate,
                 f"largest stable learning rate, {name}",
             )
     return None
+
+
+def _agrees_with_runs(rate: float, answers: Mapping[str, Answer]) -> bool:
+    """Whether the best run seen, if any, lies within half a decade of a learning rate."""
+    detail = answers["trained"].detail
+    best = None if detail is None else detail.best_learning_rate
+    return best is None or abs(math.log10(best / rate)) <= 0.5
 
 
 def _trained_limit(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
@@ -76,13 +93,17 @@ def _against(detail: CriticalLearningRate) -> str:
     return f"{times}: it is not limited by η*"
 
 
-def _best_seen(answers: Mapping[str, Answer]) -> Finding | None:
+def _best_seen(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
     detail, measured = answers["trained"].detail, answers["measured"]
     if detail is None or detail.best is None:
         return None
     best = detail.best_learning_rate
     words = f"The best of the runs had a learning rate of {format_number(best)}"
-    if measured.max_learning_rate and math.isfinite(measured.max_learning_rate):
+    if (
+        asked.statistics == "batch"
+        and measured.max_learning_rate
+        and math.isfinite(measured.max_learning_rate)
+    ):
         words += f", {format_number(best / measured.max_learning_rate, 2)} of the measured limit"
     return Finding("note", words + ".", best, "best learning rate seen")
 

@@ -76,7 +76,11 @@ def page_of(
 def _card(answer: Answer, asked: Asked) -> Card:
     if answer.max_learning_rate is None:
         return Card(
-            _HEADINGS[answer.name], None, unit=answer.status, note=answer.reason.capitalize(), tone="absent"
+            _HEADINGS[answer.name],
+            None,
+            unit=answer.status,
+            note=answer.reason[:1].upper() + answer.reason[1:],
+            tone="absent",
         )
     detail = f"{answer.seconds:.2g} s"
     if answer.largest_eigenvalue is not None:
@@ -139,7 +143,7 @@ def _gamma_section(answers: Mapping[str, Answer], asked: Asked, subject: Subject
         series.append(
             Series("the same network without batch norm", [gamma[0], gamma[-1]], [plain, plain], "dashed")
         )
-    series += [_point(answers[name], here) for name in ("measured", "trained") if _has_rate(answers[name])]
+    series += [_point(answers[name], here) for name in _points(asked) if _has_rate(answers[name])]
     figure = lines(
         series,
         "batch norm's initial scale γ",
@@ -155,6 +159,11 @@ def _gamma_section(answers: Mapping[str, Answer], asked: Asked, subject: Subject
         figure,
         lead="Batch norm's scale sets the curvature: a smaller γ allows a larger learning rate.",
     )
+
+
+def _points(asked: Asked) -> tuple[str, ...]:
+    """The answers that belong beside the curves: measured in another mode than training's, it does not."""
+    return ("measured", "trained") if asked.statistics == "batch" else ("trained",)
 
 
 def _has_rate(answer: Answer) -> bool:

@@ -70,7 +70,8 @@ class Diagnosis:
         return {
             "answers": {name: self.answers[name].as_dict() for name in NAMES},
             "findings": [
-                {"severity": f.severity, "sentence": f.sentence, "value": f.value, "unit": f.unit}
+                {"severity": f.severity, "sentence": f.sentence}
+                | ({} if f.value is None else {"value": f.value, "unit": f.unit})
                 for f in self.findings
             ],
             "network": self.subject.name,

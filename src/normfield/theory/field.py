@@ -67,7 +67,7 @@ class MeanField:
         InvalidInput
             The momentum is not in [0, 1).
         """
-        if not 0 <= momentum < 1:
+        if not isinstance(momentum, int | float) or not 0 <= momentum < 1:
             raise InvalidInput(expected="momentum in [0, 1)", got=repr(momentum))
         with np.errstate(divide="ignore"):
             return number_or_array(2 * (1 + momentum) / np.asarray(self.largest_eigenvalue, dtype=float))
@@ -81,16 +81,21 @@ class MeanField:
         Raises
         ------
         InvalidInput
-            The field is a grid; ask one network at a time.
+            The field is a grid (ask one network at a time), or the network has one output.
         """
         if np.ndim(self.largest_eigenvalue):
             raise InvalidInput(
                 expected="one network for cross-entropy",
                 got=f"a grid of shape {np.shape(self.largest_eigenvalue)}",
             )
+        outputs = self.network.output_shape[0]
+        if outputs < 2:
+            raise InvalidInput(expected="at least 2 outputs for cross-entropy", got=str(outputs))
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise InvalidInput(expected="seed as a whole number from 0 to 2⁶³ − 1", got=repr(seed))
         p = self.order_parameters
         factors = softmax_covariance_eigenvalues(
-            float(p.q[-1]), float(p.q_xy[-1]), self.network.output_shape[0], networks=networks, seed=seed
+            float(p.q[-1]), float(p.q_xy[-1]), outputs, networks=networks, seed=seed
         )
         return CrossEntropyEigenvalue.from_factors(float(self.largest_eigenvalue), factors, seed)
 
