@@ -104,7 +104,7 @@ def _best_seen(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
         and measured.max_learning_rate
         and math.isfinite(measured.max_learning_rate)
     ):
-        words += f", {format_number(best / measured.max_learning_rate, 2)} of the measured limit"
+        words += f", {format_number(best / measured.max_learning_rate, 2)} times the measured limit"
     return Finding("note", words + ".", best, "best learning rate seen")
 
 
@@ -112,23 +112,40 @@ def _theory_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> F
     theory, measured = answers["theory"], answers["measured"]
     if theory.largest_eigenvalue is None or measured.largest_eigenvalue is None or asked.matrix == "hessian":
         return None
-    squared = not asked.is_cross_entropy
-    found = measured.detail.cluster_mean if squared else measured.largest_eigenvalue
-    apart = theory.largest_eigenvalue / found - 1
-    what = "the mean of the top eigenvalues" if squared else "λ_max"
+    if theory.interval is not None:
+        return _theory_interval(theory, measured)
+    apart = theory.largest_eigenvalue / measured.detail.cluster_mean - 1
     if abs(apart) <= _AGREE:
         return Finding(
             "good",
-            f"Theory gives {what} of this network within {100 * abs(apart):.1f} %.",
+            f"Theory gives the mean of the top eigenvalues of this network within {100 * abs(apart):.1f} %.",
             apart,
             "theory over measured − 1",
         )
     return Finding(
-        "warning" if squared else "note",
-        f"Theory and measurement of {what} differ by {100 * apart:+.0f} %: the inputs are not i.i.d., the "
-        "network is narrow, or the theory's assumption fails. Trust the measurement.",
+        "warning",
+        f"Theory and measurement of the mean of the top eigenvalues differ by {100 * apart:+.0f} %: the inputs are "
+        "not i.i.d., the network is narrow, or the theory's assumption fails. Trust the measurement.",
         apart,
         "theory over measured − 1",
+    )
+
+
+def _theory_interval(theory: Answer, measured: Answer) -> Finding:
+    """Cross-entropy: whether the interval over networks holds what was measured on this one."""
+    assert theory.interval is not None
+    assert measured.max_learning_rate is not None
+    low, high = theory.interval
+    inside = low <= measured.max_learning_rate <= high
+    words = f"Theory's interval over networks, {format_number(low)} to {format_number(high)}, "
+    words += (
+        "holds the measured limit." if inside else "does not hold the measured limit: trust the measurement."
+    )
+    return Finding(
+        "good" if inside else "warning",
+        words,
+        measured.max_learning_rate,
+        "largest stable learning rate, measured",
     )
 
 
