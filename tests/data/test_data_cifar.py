@@ -84,6 +84,14 @@ def test_labels_above_nine_are_refused(folder):
         load("cifar10")
 
 
+def test_a_folder_that_may_not_be_searched_is_one_line(folder, forbidden):
+    (folder / "data_batch_1.bin").write_bytes(record(1, 0))
+    forbidden(folder)
+    with pytest.raises(DataUnavailable, match=r"^cifar10 not found: [^\n]*; set NORMFIELD_DATA"):
+        load("cifar10")
+    assert not available()[2].found
+
+
 def test_nothing_found_is_one_line(folder):
     with pytest.raises(
         DataUnavailable, match=f"^cifar10 not found: {folder} holds none of data_batch_1.bin … .*; set"

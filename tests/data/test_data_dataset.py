@@ -124,7 +124,7 @@ def test_squared_targets_are_one_hot_or_the_floats():
     [
         (lambda d: d.batches(0, 0), "expected batch_size as a whole number from 1 up, got 0"),
         (lambda d: d.batches(11, 0), "expected batch_size of at most 10, the number of samples, got 11"),
-        (lambda d: d.batches(2, -1), "expected seed as a whole number from 0 up, got -1"),
+        (lambda d: d.batches(2, -1), r"expected seed as a whole number from 0 to 2\*\*63 - 1, got -1"),
         (lambda d: d.subset(2.5), "expected samples as a whole number from 1 up, got 2.5"),
         (lambda d: d.subset(11), "expected at most 10 samples of small, got 11; ask for fewer samples"),
         (lambda d: d.shaped((7,)), r"expected a shape with the 6 entries of \(2, 3\), got \(7,\) with 7"),

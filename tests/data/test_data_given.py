@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_bad_data_is_one_line(source, message):
         ({"samples": 0}, "expected samples as a whole number from 1 up, got 0"),
         ({"samples": True}, "expected samples as a whole number from 1 up, got True"),
         ({"samples": 5}, "expected at most 4 samples of given data, got 5; ask for fewer samples"),
-        ({"seed": -1}, "expected seed as a whole number from 0 up, got -1"),
+        ({"seed": -1}, r"expected seed as a whole number from 0 to 2\*\*63 - 1, got -1"),
         ({"classes": 0}, "expected classes as a whole number from 1 up, got 0"),
         ({"max_bytes": 0.5}, "expected max_bytes as a whole number from 1 up, got 0.5"),
         ({"standardise": "all"}, "expected standardise as one of global, pixel, none, got 'all'"),
@@ -194,7 +195,35 @@ def test_damaged_npz_is_named(tmp_path, content):
         load(path)
 
 
+def with_a_huge_header() -> bytes:
+    """An archive whose member x claims 2**55 numbers and holds none."""
+    member, file = io.BytesIO(), io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": (2**55,)}
+    np.lib.format.write_array_header_1_0(member, header)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", member.getvalue())
+    return file.getvalue()
+
+
+def test_an_npz_that_claims_more_than_fits_in_memory_is_corrupt(tmp_path):
+    path = tmp_path / "bad.npz"
+    path.write_bytes(with_a_huge_header())
+    with pytest.raises(DataUnavailable, match=f"^{path} is truncated or corrupt: [^\n]*again$") as caught:
+        load(path)
+    assert isinstance(caught.value.__cause__, MemoryError)
+
+
+def test_npz_that_may_not_be_looked_at_is_one_line(tmp_path, forbidden):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=X, y=Y)
+    forbidden(tmp_path)
+    with pytest.raises(DataUnavailable, match=f"^{path} cannot be read: Permission denied$"):
+        load(path)
+
+
 def test_missing_npz_is_named():
+    with pytest.raises(DataUnavailable, match=r"not found: no such file; check the path$"):
+        load("no\0where.npz")
     with pytest.raises(DataUnavailable, match=r"^nowhere.npz not found: no such file; check the path$"):
         load("nowhere.npz")
 

@@ -115,6 +115,14 @@ def test_unset_folder_is_said(monkeypatch):
     assert available()[1].where == "NORMFIELD_DATA is not set"
 
 
+def test_a_folder_that_may_not_be_searched_is_one_line(root, forbidden):
+    write_mnist(root)
+    forbidden(root / "mnist")
+    with pytest.raises(DataUnavailable, match=r"^mnist not found: [^\n]*; set NORMFIELD_DATA"):
+        load("mnist")
+    assert not available()[1].found
+
+
 def test_absent_subfolder_is_said(root):
     assert available()[1].where == f"{root / 'mnist'}: no such folder"
 

@@ -117,6 +117,13 @@ def test_bad_targets_are_one_line(spec, message):
         load_target(spec)
 
 
+def test_file_in_a_folder_that_may_not_be_searched_is_one_line(tmp_path, forbidden):
+    path = write(tmp_path, "def f():\n    pass\n")
+    forbidden(tmp_path)
+    with pytest.raises(InvalidInput, match=f"^expected {path} to be readable, got Permission denied; check"):
+        load_target(f"{path}:f")
+
+
 def test_unreadable_file_is_one_line(tmp_path, monkeypatch):
     folder = tmp_path / "folder.py"
     folder.mkdir()

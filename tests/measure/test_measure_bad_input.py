@@ -50,6 +50,15 @@ class Bare(nn.Module):
         return x
 
 
+class Raising(nn.Linear):
+    def __init__(self, error: Exception) -> None:
+        super().__init__(4, 3)
+        self.error = error
+
+    def forward(self, input: Tensor) -> Tensor:
+        raise self.error
+
+
 def broken(model: nn.Module) -> nn.Module:
     model[0].weight.data[0, 0] = float("nan")
     return model
@@ -72,7 +81,8 @@ def refused(message: str, *args: Any, **kwargs: Any) -> None:
 
 
 BATCHES = {
-    "no batches": ([], "expected at least one batch, got none"),
+    "no batches": ([], "expected at least one batch, got none; there is no batch in it, so put one in"),
+    "spent generator": (iter([]), "got none; a generator can be read only once, so make a new one"),
     "empty batch": ((X[:0], Y[:0]), "expected at least one sample in every batch, got an empty batch 1"),
     "nan": ((X / 0, Y), "expected finite inputs, got 32 NaN or infinite values"),
     "nan targets": ((X, torch.full((8, 3), float("nan"))), "expected finite targets, got 24 NaN"),
@@ -95,7 +105,8 @@ BATCHES = {
     ),
     "wrong width": (
         (X[:, :2], Y),
-        "expected inputs that the model takes, got inputs of shape (8, 2), on which its forward raised: mat1 and mat2",
+        "expected inputs that the model takes, got inputs of shape (8, 2), on which its forward raised "
+        "RuntimeError: mat1 and mat2",
     ),
     "one sample": (
         (X[:1], Y[:1]),
@@ -170,7 +181,9 @@ QUESTIONS = {
     "statistics": ({"statistics": "eval"}, "expected statistics one of batch, frozen, running, got 'eval'"),
     "method": ({"method": "power"}, "expected method one of auto, lanczos, dense, got 'power'"),
     "on_failure": ({"on_failure": "warn"}, "expected on_failure one of raise, return, got 'warn'"),
-    "seed": ({"seed": None}, "expected an integer seed, got None; use seed=0"),
+    "seed": ({"seed": None}, "expected seed as a whole number from 0 to 2**63 - 1, got None; use seed=0"),
+    "seed below 0": ({"seed": -1}, "expected seed as a whole number from 0 to 2**63 - 1, got -1"),
+    "seed too large": ({"seed": 2**70}, "expected seed as a whole number from 0 to 2**63 - 1, got 1180"),
     "top": ({"top": 0}, "expected top an integer of at least 1, got 0"),
     "top type": ({"top": 1.5}, "expected top an integer of at least 1, got 1.5"),
     "budget": ({"budget": 0}, "expected a budget above 0 seconds, got 0"),
@@ -210,6 +223,16 @@ def test_the_cause_is_kept() -> None:
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
+@pytest.mark.parametrize("error", [AssertionError("not\nso"), AttributeError("not so"), KeyError("not so")])
+def test_a_forward_that_raises_anything(error: Exception) -> None:
+    refused(f"on which its forward raised {type(error).__name__}: ", Raising(error), (X, Y))
+
+
+def test_too_little_memory_is_not_the_inputs_fault() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        curvature(Raising(torch.OutOfMemoryError("full")), (X, Y))
+
+
 def test_a_budget_too_small_raises_with_the_result_or_returns_it() -> None:
     with pytest.raises(NumericalFailure, match=r"not converged: .* raise max_products") as caught:
         curvature(net(), (X, Y), method="lanczos", max_products=2)
@@ -242,6 +265,8 @@ def test_output_covariance() -> None:
         output_covariance(nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), (X, Y))
     with pytest.raises(InvalidInput, match="statistics one of"):
         output_covariance(net(), (X, Y), "eval")
+    with pytest.raises(InvalidInput, match="got 1180591620717411303424; use seed=0"):
+        output_covariance(net(), (X, Y), seed=2**70)
 
 
 def test_a_spent_budget_of_seconds_is_never_silent():

@@ -98,7 +98,9 @@ def test_both_readings_see_the_same_activation(name):
     ("call", "words"),
     [
         (lambda: nf.build("mlp"), "expected a Network, got str"),
-        (lambda: nf.build(RICH, seed=1.5), "seed as a whole number, got 1.5"),
+        (lambda: nf.build(RICH, seed=1.5), "seed as a whole number from 0 to 2**63 - 1, got 1.5"),
+        (lambda: nf.build(RICH, seed=-1), "seed as a whole number from 0 to 2**63 - 1, got -1"),
+        (lambda: nf.build(RICH, seed=2**63), "seed as a whole number from 0 to 2**63 - 1, got 9223"),
         (lambda: nf.build(RICH, dtype=torch.int64), "a real floating-point dtype"),
     ],
 )

@@ -1,5 +1,6 @@
 """Shapes, parameter counts and refusals of the layers."""
 
+import numpy as np
 import pytest
 
 import normfield as nf
@@ -56,6 +57,13 @@ def test_printed_table_shows_shapes_and_counts():
     assert list(frame["shape"])[-1] == (10,)
 
 
+def test_numbers_may_be_those_of_numpy():
+    by_numpy = nf.mlp(np.int64(784), np.int64(10), np.int32(3), np.int64(10))
+    assert by_numpy == nf.mlp(784, 10, 3, 10)
+    assert nf.mlp(4, np.array([5, 6]), 3, 2) == nf.mlp(4, [5, 6], 3, 2)
+    assert nf.convnet(np.array([3, 8, 8]), np.array([4]), 2) == nf.convnet((3, 8, 8), [4], 2)
+
+
 def test_widths_may_differ_and_layers_may_override_the_variances():
     net = nf.mlp(4, [5, 6], 3, 2)
     assert net.shapes[-1] == (2,)
@@ -92,7 +100,13 @@ def test_widths_may_differ_and_layers_may_override_the_variances():
             lambda: nf.Network((4,), [nf.Residual([nf.Dense(3)]), nf.Dense(2)]),
             "branch and shortcut of Residual to end in one shape, got (3,) and (4,)",
         ),
-        (lambda: nf.mlp(4, 5, 0, 2), "depth as a whole number of at least 1, got 0"),
+        (lambda: nf.mlp(4, 5, 0, 2), "expected depth of at least 1, got 0"),
+        (lambda: nf.mlp(4, 5, 1.5, 2), "depth as a whole number, got 1.5"),
+        (lambda: nf.mlp(4, 1.5, 3, 2), "width as a whole number, or a list of them, got 1.5"),
+        (lambda: nf.mlp(4, True, 3, 2), "the width of Dense as a whole number, got True"),
+        (lambda: nf.Dense(np.array([2, 3])), "the width of Dense as a whole number, got array"),
+        (lambda: nf.convnet(5, [4], 2), "input_shape as (channels, height, width), got 5"),
+        (lambda: nf.convnet((3, 8, 8), 1.5, 2), "channels as a list of at least one number, got 1.5"),
         (lambda: nf.mlp(4, [5], 3, 2), "2 hidden widths for depth 3, got 1"),
         (lambda: nf.convnet((3, 8, 8), [], 2), "channels as a list of at least one number"),
         (lambda: nf.convnet((3, 8, 8), [4], 2, pooling="max"), 'pooling None or "global"'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from normfield.data import DataSet
 from normfield.errors import InvalidInput
@@ -19,6 +20,15 @@ def linear() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return nn.Linear(4, 3)
+
+
+class Raising(nn.Linear):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(4, 3)
+        self.error = error
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        raise self.error
 
 
 def first_loss(loss, targets) -> float:
@@ -78,7 +88,12 @@ WIDE = "give the model as many outputs as there are targets"
             {"batch_size": 13},
             "expected batch_size of at most 12, the number of samples, got 13; give a smaller",
         ),
-        ({"seed": -1}, "expected seed as a whole number from 0 up, got -1"),
+        ({"seed": -1}, "expected seed as a whole number from 0 to 2**63 - 1, got -1"),
+        ({"seed": 2**70}, "expected seed as a whole number from 0 to 2**63 - 1, got 1180"),
+        (
+            {"model": Raising(AssertionError("no\nsuch"))},
+            "of shape (samples, 4), got AssertionError: no such",
+        ),
         ({"divergence_factor": 1.0}, "expected divergence_factor finite and above 1, got 1.0"),
         ({"deadline": float("nan")}, "expected deadline in seconds, got nan"),
         ({"loss": "hinge"}, 'expected loss as "squared", "cross_entropy" or a callable'),
@@ -107,7 +122,7 @@ WIDE = "give the model as many outputs as there are targets"
         ),
         (
             {"data": (INPUTS, ROWS), "loss": "cross_entropy"},
-            "expected whole-number class labels for the cross-entropy, got torch.float32 targets",
+            "or class probabilities that are positive and sum to 1, got other torch.float32 targets",
         ),
         (
             {"data": (INPUTS[:1], LABELS[:1]), "batch_size": None},
@@ -142,13 +157,17 @@ def test_bad_input_to_a_run_is_refused_in_one_line_and_trains_nothing(changes, m
             "expected build as a callable seed -> torch.nn.Module, a Network or a module, got int",
         ),
         ({"build": lambda seed: None}, "expected build(seed) to return a torch.nn.Module, got NoneType"),
+        (
+            {"build": lambda seed: [][seed]},
+            "return a torch.nn.Module, got IndexError: list index out of range",
+        ),
         ({"restarts": 0}, "expected restarts as a whole number of at least 1, got 0"),
         ({"epochs": 0}, "expected epochs as a whole number of at least 1, got 0"),
         ({"momentum": 1.5}, "expected momentum at least 0 and below 1, got 1.5"),
         ({"resolution": 0.0}, "expected resolution finite and above 0, got 0.0"),
         ({"start": -1.0}, "expected start finite and above 0, got -1.0"),
         ({"budget": 0}, "expected budget finite and above 0, got 0"),
-        ({"seed": 0.5}, "expected seed as a whole number from 0 up, got 0.5"),
+        ({"seed": 0.5}, "expected seed as a whole number from 0 to 2**63 - 1, got 0.5"),
         ({"batch_size": 64}, "expected batch_size of at most 12, the number of samples, got 64"),
         ({"loss": "hinge"}, 'expected loss as "squared", "cross_entropy" or a callable'),
     ],
@@ -159,3 +178,37 @@ def test_bad_input_to_a_search_is_refused_in_one_line(changes, message):
         critical_learning_rate(settings.pop("build"), settings.pop("data"), **settings)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_functions_of_torch_are_taken_like_their_modules():
+    shares = torch.softmax(ROWS, 1)
+    assert first_loss(F.mse_loss, LABELS) == first_loss(nn.MSELoss(), LABELS)
+    assert first_loss(F.cross_entropy, LABELS) == first_loss(nn.CrossEntropyLoss(), LABELS)
+    logs = linear()(INPUTS).detach().log_softmax(1)
+    for loss in ("cross_entropy", F.cross_entropy, nn.CrossEntropyLoss()):
+        assert first_loss(loss, shares) == pytest.approx(-float((shares * logs).sum() / 12), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), torch.OutOfMemoryError("full"), InvalidInput(expected="a", got="b")]
+)
+def test_what_is_not_the_function_s_fault_passes_through(error):
+    def build(seed: int) -> nn.Module:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        critical_learning_rate(build, (INPUTS, LABELS), batch_size=4)
+    assert caught.value is error
+
+
+def test_the_cause_of_a_build_that_raises_is_kept():
+    with pytest.raises(InvalidInput) as caught:
+        critical_learning_rate(lambda seed: [][seed], (INPUTS, LABELS), batch_size=4)
+    assert isinstance(caught.value.__cause__, IndexError)
+
+
+def test_too_little_memory_in_a_forward_is_not_the_data_s_fault():
+    with pytest.raises(torch.OutOfMemoryError):
+        train_once(
+            Raising(torch.OutOfMemoryError("full")), (INPUTS, LABELS), learning_rate=1e-3, batch_size=4
+        )

@@ -18,9 +18,9 @@ def check_count(value: object, what: str) -> None:
 
 
 def check_seed(seed: object) -> None:
-    """Refuse anything but a whole number from 0 up."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidInput(expected="seed as a whole number from 0 up", got=repr(seed))
+    """Refuse anything but a whole number from 0 to 2**63 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InvalidInput(expected="seed as a whole number from 0 to 2**63 - 1", got=repr(seed))
 
 
 def check_choice(value: object, choices: tuple[str, ...], what: str) -> None:

@@ -6,6 +6,7 @@ labels are what can be checked of a single file.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def read_cifar10(root: Path) -> Stored:
 
 def missing_cifar10(folder: Path) -> tuple[str, ...]:
     """Return the names of the CIFAR-10 files that `folder` lacks."""
-    return tuple(name for name in (*TRAINING, TEST) if not (folder / name).is_file())
+    return tuple(name for name in (*TRAINING, TEST) if not os.path.isfile(folder / name))
 
 
 def read_records(path: Path) -> tuple[np.ndarray, np.ndarray]:

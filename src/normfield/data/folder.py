@@ -27,5 +27,5 @@ def required_folder(looked_for: str) -> Path:
 
 
 def first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Return the first of `names` that is a file in `folder`, or None."""
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    """Return the first of `names` that is a file in `folder`, or None; one that may not be looked at is not there."""
+    return next((folder / name for name in names if os.path.isfile(folder / name)), None)

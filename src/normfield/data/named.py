@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class OnDisk:
         if root is None:
             return False, f"{VARIABLE} is not set"
         folder = root / self.subfolder
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             return False, f"{folder}: no such folder"
         missing = self.missing(folder)
         return self.enough(missing), f"{folder}: lacks {', '.join(missing)}" if missing else str(folder)

@@ -37,11 +37,11 @@ def from_npz(path: Path, classes: int | None, name: str | None = None) -> DataSe
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return all arrays of a file, by name."""
-    if not path.is_file():
-        raise DataUnavailable(f"{path} not found: no such file; check the path")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
+    except FileNotFoundError as error:
+        raise DataUnavailable(f"{path} not found: no such file; check the path") from error
     except OSError as error:
         raise DataUnavailable(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
@@ -53,12 +53,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         TypeError,
         AttributeError,
         NotImplementedError,
+        MemoryError,
     ) as error:
         raise _corrupt(path) from error
 
 
 def _refused(path: Path, error: ValueError) -> InvalidInput | DataUnavailable:
     """Tell an archive of Python objects from a file that is no archive."""
+    if "\0" in str(path):
+        return DataUnavailable(f"{str(path)!r} not found: no such file; check the path")
     if zipfile.is_zipfile(path) and "allow_pickle" in str(error):
         return InvalidInput(
             expected=f"arrays of numbers in {path}",

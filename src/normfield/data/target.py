@@ -95,10 +95,12 @@ def _put_back(name: str, before: ModuleType | None) -> None:
 
 
 def _compiled(path: Path) -> CodeType:
-    if not path.exists():
-        raise InvalidInput(expected="an existing Python file", got=str(path), instead="check the path")
     try:
         return compile(path.read_bytes(), str(path), "exec")
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            expected="an existing Python file", got=str(path), instead="check the path"
+        ) from error
     except OSError as error:
         raise InvalidInput(
             expected=f"{path} to be readable",

@@ -130,6 +130,13 @@ def _read(pairs: Iterable[Any], limit: int) -> list[Batch]:
     return kept
 
 
+def _why_none(batches: Any) -> str:
+    """What may have left nothing to read."""
+    if isinstance(batches, Iterator):
+        return "a generator can be read only once, so make a new one"
+    return "there is no batch in it, so put one in"
+
+
 def read_batches(batches: Any, limit: int = BYTES_KEPT) -> Batches:
     """Read batches once, check them, and drop a last one that is shorter than the first.
 
@@ -148,9 +155,7 @@ def read_batches(batches: Any, limit: int = BYTES_KEPT) -> Batches:
     with _same_generator(batches):
         kept = _read(_pairs(batches), limit)
     if not kept:
-        raise InvalidInput(
-            expected="at least one batch", got="none", instead="a generator can be read only once"
-        )
+        raise InvalidInput(expected="at least one batch", got="none", instead=_why_none(batches))
     if len(kept) > 1 and kept[-1].samples < kept[0].samples:
         return Batches(tuple(kept[:-1]), dropped_samples=kept[-1].samples)
     return Batches(tuple(kept))

@@ -18,10 +18,11 @@ def _outputs(function: ModelFunction, batch: Batch) -> Tensor:
         outputs = function(batch.inputs)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except Exception as error:
         raise InvalidInput(
             expected="inputs that the model takes",
-            got=f"inputs of shape {tuple(batch.inputs.shape)}, on which its forward raised: {error}",
+            got=f"inputs of shape {tuple(batch.inputs.shape)}, on which its forward raised "
+            f"{type(error).__name__}: {error}",
         ) from error
     if not isinstance(outputs, Tensor):
         raise InvalidInput(

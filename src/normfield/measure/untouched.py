@@ -82,10 +82,12 @@ def untouched(model: nn.Module, seed: int, device: torch.device) -> Iterator[Non
     Raises
     ------
     InvalidInput
-        A seed that is no integer.
+        A seed that is no whole number from 0 to 2**63 - 1.
     """
-    if not isinstance(seed, int):
-        raise InvalidInput(expected="an integer seed", got=repr(seed), instead="use seed=0")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InvalidInput(
+            expected="seed as a whole number from 0 to 2**63 - 1", got=repr(seed), instead="use seed=0"
+        )
     with (
         _same_random_state(seed, device),
         _same_buffers(model),

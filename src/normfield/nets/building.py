@@ -60,7 +60,8 @@ def build(
     Raises
     ------
     InvalidInput
-        ``network`` is not a Network, the seed not a whole number, or the dtype not a real floating-point one.
+        ``network`` is not a Network, the seed not a whole number from 0 to 2**63 - 1, or the dtype not a
+        real floating-point one.
 
     Examples
     --------
@@ -72,8 +73,8 @@ def build(
         raise InvalidInput(
             expected="a Network", got=type(network).__name__, instead="describe it with nf.mlp or nf.Network"
         )
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise InvalidInput(expected="seed as a whole number", got=repr(seed))
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InvalidInput(expected="seed as a whole number from 0 to 2**63 - 1", got=repr(seed))
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise InvalidInput(expected="a real floating-point dtype, e.g. torch.float32", got=repr(dtype))
     drawing = _Drawing(network, torch.Generator().manual_seed(seed))

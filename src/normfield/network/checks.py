@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from normfield.errors import InvalidInput
@@ -10,9 +11,12 @@ from normfield.errors import InvalidInput
 
 def whole_number(value: Any, what: str) -> int:
     """``value`` as an int of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidInput(expected=f"{what} as a whole number", got=repr(value)) from None
+    if isinstance(value, bool):
         raise InvalidInput(expected=f"{what} as a whole number", got=repr(value))
-    number = int(value)
     if number < 1:
         raise InvalidInput(expected=f"{what} of at least 1", got=str(number))
     return number

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from normfield.errors import InvalidInput
 from normfield.network.activations import ActivationFunction
+from normfield.network.checks import whole_number
 from normfield.network.layers import Activation, BatchNorm, Conv, Dense, Flatten, GlobalAveragePool, Layer
 from normfield.network.network import Network
 
@@ -52,9 +54,8 @@ def mlp(
     >>> mlp(inputs=784, width=1000, depth=4, outputs=10).parameter_count
     2803010
     """
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise InvalidInput(expected="depth as a whole number of at least 1", got=repr(depth))
-    widths = [width] * (depth - 1) if isinstance(width, int) else list(width)
+    depth = whole_number(depth, "depth")
+    widths = _widths(width, depth - 1)
     if len(widths) != depth - 1:
         raise InvalidInput(
             expected=f"{depth - 1} hidden widths for depth {depth}", got=f"{len(widths)}: {widths}"
@@ -111,16 +112,34 @@ def convnet(
     """
     if pooling not in (None, "global"):
         raise InvalidInput(expected='pooling None or "global"', got=repr(pooling))
-    if isinstance(channels, int | str) or len(tuple(channels)) == 0:
+    counts = _listed(channels, "channels as a list of at least one number")
+    if not counts:
         raise InvalidInput(expected="channels as a list of at least one number", got=repr(channels))
+    shape = _listed(input_shape, "input_shape as (channels, height, width)")
     layers: list[Layer] = []
-    for count in channels:
+    for count in counts:
         layers += [
             Conv(count, kernel, stride, padding),
             *_hidden(batch_norm, gamma, beta, eps, activation),
         ]
     head: Layer = Flatten() if pooling is None else GlobalAveragePool()
-    return Network(tuple(input_shape), (*layers, head, Dense(outputs)), weight_variance, bias_variance)
+    return Network(tuple(shape), (*layers, head, Dense(outputs)), weight_variance, bias_variance)
+
+
+def _widths(width: Any, hidden: int) -> list[Any]:
+    """One width per hidden layer, each still to be checked by its layer."""
+    try:
+        return [width if isinstance(width, bool) else operator.index(width)] * hidden
+    except TypeError:
+        return _listed(width, "width as a whole number, or a list of them")
+
+
+def _listed(values: Any, what: str) -> list[Any]:
+    """The entries of any iterable."""
+    try:
+        return list(values)
+    except TypeError:
+        raise InvalidInput(expected=what, got=repr(values)) from None
 
 
 def _hidden(batch_norm: bool, gamma: float, beta: float, eps: float, activation: Phi) -> list[Layer]:

@@ -69,13 +69,19 @@ def with_depth(network: Network, depth: int) -> Network:
     Raises
     ------
     InvalidInput
-        The hidden blocks are not all alike, so that there is nothing to repeat.
+        There is no hidden block, or they are not all alike, so that there is nothing to repeat.
     """
     head = network.layers[-1]
     starts = [k for k, layer in enumerate(network.layers[:-1]) if isinstance(layer, Dense | Conv)]
+    if not starts:
+        raise InvalidInput(
+            expected="a hidden layer to repeat for a depth grid",
+            got="none in front of the head",
+            instead="describe a network of depth 2 or more",
+        )
     ends = [*starts[1:], len(network.layers) - 1]
     blocks = [network.layers[a:b] for a, b in zip(starts, ends, strict=True)]
-    if not blocks or any(block != blocks[0] for block in blocks) or starts[0] != 0:
+    if any(block != blocks[0] for block in blocks) or starts[0] != 0:
         raise InvalidInput(
             expected="equal hidden layers for a depth grid", got="layers that differ", instead="use nf.mlp"
         )

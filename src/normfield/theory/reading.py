@@ -160,6 +160,8 @@ def _axis(name: str, values: Any, least: float) -> np.ndarray:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
         raise InvalidInput(expected=f"{name} as a number or an array", got=repr(values)) from None
+    if array.size == 0:
+        raise InvalidInput(expected=f"at least one value of {name}", got="none")
     if not np.all(np.isfinite(array)) or np.any(array < least):
         bound = "positive" if 0 < least < 1 else f"at least {least:g}"
         raise InvalidInput(

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from normfield.data import DataSet, load
+from normfield.data.foreign_errors import described
 from normfield.data.random_state import seeded_random_state
-from normfield.errors import InvalidInput
+from normfield.errors import InvalidInput, NormfieldError
 from normfield.nets import build as build_network
 from normfield.network import Network
 
@@ -52,11 +53,25 @@ def data_for(build: object, data: Any, samples: int | None) -> DataSet:
     return dataset.shaped(build.input_shape) if isinstance(build, Network) else dataset
 
 
+def _built(build: Callable, seed: int) -> object:
+    """What the user's function returns, with its own complaint in ours where it raises."""
+    try:
+        return build(seed)
+    except (NormfieldError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise InvalidInput(
+            expected="build(seed) to return a torch.nn.Module",
+            got=described(error),
+            instead="correct the function",
+        ) from error
+
+
 def _called(build: Callable, seed: int) -> nn.Module:
     with seeded_random_state(seed):
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed_all(seed)
-        model = build(seed)
+        model = _built(build, seed)
     if not isinstance(model, nn.Module):
         raise InvalidInput(
             expected="build(seed) to return a torch.nn.Module",

@@ -33,7 +33,7 @@ def as_training_loss(loss: str | LossFunction) -> TrainingLoss:
     if loss == "squared":
         return TrainingLoss("squared", half_squared, rows)
     if loss == "cross_entropy":
-        return TrainingLoss("cross_entropy", F.cross_entropy, labels)
+        return TrainingLoss("cross_entropy", F.cross_entropy, labels_or_rows)
     if isinstance(loss, str) or not callable(loss):
         raise InvalidInput(
             expected='loss as "squared", "cross_entropy" or a callable (outputs, targets) -> scalar',
@@ -69,12 +69,6 @@ def rows(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def labels(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Class labels, refused where the model has no output for one of them."""
-    if targets.is_floating_point():
-        raise InvalidInput(
-            expected="whole-number class labels for the cross-entropy",
-            got=f"{targets.dtype} targets",
-            instead='give int64 labels or use loss="squared"',
-        )
     needed = int(targets.max()) + 1
     if outputs.ndim != 2 or outputs.shape[1] < needed:
         raise InvalidInput(
@@ -87,7 +81,19 @@ def labels(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def labels_or_rows(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Class labels, or rows of class probabilities."""
-    return rows(outputs, targets) if targets.is_floating_point() else labels(outputs, targets)
+    return probabilities(outputs, targets) if targets.is_floating_point() else labels(outputs, targets)
+
+
+def probabilities(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Rows of class probabilities, refused where they are not positive or do not sum to 1."""
+    given = rows(outputs, targets)
+    if bool((targets < 0).any()) or bool(((targets.double().sum(1) - 1).abs() > 1e-4).any()):
+        raise InvalidInput(
+            expected="whole-number class labels, or class probabilities that are positive and sum to 1",
+            got=f"other {targets.dtype} targets",
+            instead='give int64 labels or use loss="squared"',
+        )
+    return given
 
 
 def as_given(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -96,9 +102,10 @@ def as_given(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _fit_of(loss: LossFunction) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    if isinstance(loss, nn.MSELoss):
+    if isinstance(loss, nn.MSELoss) or loss is F.mse_loss:
         return rows
-    return labels_or_rows if isinstance(loss, nn.CrossEntropyLoss) else as_given
+    is_cross_entropy = isinstance(loss, nn.CrossEntropyLoss) or loss is F.cross_entropy
+    return labels_or_rows if is_cross_entropy else as_given
 
 
 def _name(loss: LossFunction) -> str:

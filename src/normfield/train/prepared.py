@@ -126,7 +126,9 @@ def _outputs(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     try:
         with batch_mode(model), kept_random_state(), torch.no_grad():
             outputs = model(inputs)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
         raise InvalidInput(
             expected=f"a model that takes inputs of shape (samples, {', '.join(map(str, inputs.shape[1:]))})",
             got=f"{type(error).__name__}: {error}",
