@@ -63,7 +63,7 @@ def test_whether_a_common_shift_reaches_the_output(statistics: str, flows: bool)
 
 def test_wrong_dimensions_are_still_noticed() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm2d(3))
-    with pytest.raises(InvalidInput, match="its forward raised: expected 4D input"):
+    with pytest.raises(InvalidInput, match="its forward raised ValueError: expected 4D input"):
         curvature(model, (randn(6, 4), torch.zeros(6, 3)))
 
 
