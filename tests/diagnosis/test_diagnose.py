@@ -163,6 +163,25 @@ def test_half_the_limit_is_recommended_for_squared_loss_only(squared, cross_entr
     assert not any("good first try" in finding.sentence for finding in cross_entropy.findings)
 
 
+def test_a_bound_that_is_not_the_top_eigenvalue_is_never_recommended():
+    deep = nf.mlp(64, 100, 24, 10)
+    assert not nf.mean_field(deep).is_top
+    found = nf.diagnose(deep, "digits", budget=0.5)
+    sentences = [finding.sentence for finding in found.findings]
+    assert any("only an upper bound" in sentence for sentence in sentences)
+    assert not any("(theory)" in sentence for sentence in sentences)
+    assert not any("Theory gives" in sentence for sentence in sentences)
+
+
+def test_inputs_of_another_scale_are_pointed_out():
+    inputs, targets = (
+        torch.rand(300, 64, generator=torch.Generator().manual_seed(0)) * 255,
+        torch.arange(300) % 10,
+    )
+    found = nf.diagnose(NET, (inputs, targets), budget=0.5)
+    assert any("theory assumes 1" in finding.sentence for finding in found.findings)
+
+
 def test_a_loss_without_fisher_matrix_gets_the_gauss_newton_one():
     found = nf.diagnose(NET, "digits", loss=torch.nn.CrossEntropyLoss(ignore_index=3), budget=0.5)
     assert found.answers["measured"].detail.kind == "ggn"

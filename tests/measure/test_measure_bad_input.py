@@ -139,7 +139,7 @@ MODELS = {
     "nan weights": (broken(net()), "expected finite floating-point model outputs, got NaN or infinite ones"),
     "dropout": (
         nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5)),
-        "dropout in training mode, or shuffling inside the model); call .eval() on its dropout layers",
+        "dropout in training mode, or shuffling inside the model); set p to 0 in its dropout layers",
     ),
     "own norm": (nn.Sequential(nn.Linear(4, 3), OwnNorm(3)), "got OwnNorm at '1' with a forward of its own"),
 }

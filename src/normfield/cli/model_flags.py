@@ -12,6 +12,7 @@ import click
 from normfield.cli.flags import flag, typed_flags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.data import DataSet, load, load_target
+from normfield.data.random_state import seeded_random_state
 from normfield.errors import InvalidInput
 from normfield.network import Network
 
@@ -50,7 +51,7 @@ class ModelFlags:
                 expected="either --model or the flags of a network", got=f"--model and {', '.join(idle)}"
             )
         data = load(self.data, samples=self.samples, standardise=_any(self.standardise), seed=self.seed)
-        model = self._network(flags, data) if self.model is None else _called(self.model)
+        model = self._network(flags, data) if self.model is None else _called(self.model, self.seed)
         return model, data.shaped(model.input_shape) if isinstance(model, Network) else data
 
     def _network(self, flags: NetworkFlags, data: DataSet) -> Network:
@@ -68,13 +69,14 @@ def _any(value: Any) -> Any:
     return value
 
 
-def _called(spec: str) -> Any:
+def _called(spec: str, seed: int) -> Any:
     """What the target makes: itself where it takes a seed, else what it returns."""
     function = load_target(spec)
     if _takes_a_seed(function):
         return function
     try:
-        return function()
+        with seeded_random_state(seed):
+            return function()
     except Exception as error:
         raise InvalidInput(
             expected=f"{spec} to return a module or a Network",

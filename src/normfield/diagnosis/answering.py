@@ -95,7 +95,8 @@ def measured_answer(subject: Subject, asked: Asked) -> Answer:
     except NumericalFailure as failure:
         return _without("measured", "failed", str(failure), time.perf_counter() - began)
     if not found.is_converged:
-        return _without("measured", "cut", found.status, time.perf_counter() - began)
+        reason = f"{found.status}; λ_max is at least {found.largest_eigenvalue:.4g}"
+        return _without("measured", "cut", reason, time.perf_counter() - began)
     return Answer(
         name="measured",
         status="answered",
@@ -147,7 +148,9 @@ def trained_answer(
             raise
         return _without("trained", "failed", str(failure), time.perf_counter() - began)
     if steps < 1:
-        return _without("trained", "cut", f"{seconds:.0f} s were left, less than one short run takes")
+        return _without(
+            "trained", "cut", f"{seconds:.0f} s were left, less than a search of short runs takes"
+        )
     found = critical_learning_rate(
         subject.given,
         subject.data,
@@ -211,8 +214,9 @@ def _run_cost(subject: Subject, asked: Asked, reference: Answer) -> tuple[float,
 
 
 def _usable(reference: Answer) -> bool:
+    """Whether an answer gives a limit, and not only a bound on one."""
     rate = reference.max_learning_rate
-    return rate is not None and 0 < rate < math.inf
+    return rate is not None and 0 < rate < math.inf and getattr(reference.detail, "is_top", True)
 
 
 def _interval(found: CriticalLearningRate) -> tuple[float, float] | None:

@@ -27,6 +27,7 @@ def find(subject: Subject, asked: Asked, answers: Mapping[str, Answer]) -> tuple
         _smaller_gamma(subject, asked, answers),
         _published(subject, asked, answers),
         _not_the_top(answers),
+        _input_scale(subject),
         _split_cluster(answers),
         _mode(subject, asked, answers),
     ]
@@ -37,7 +38,8 @@ def _limit(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
     """η*, by the nearest answer to the truth that there is."""
     for name in ("measured", "theory"):
         answer = answers[name]
-        if answer.max_learning_rate is not None and math.isfinite(answer.max_learning_rate):
+        is_bound = not getattr(answer.detail, "is_top", True)
+        if answer.max_learning_rate is not None and math.isfinite(answer.max_learning_rate) and not is_bound:
             rate = answer.max_learning_rate
             where = "" if asked.statistics == "batch" else f" with {asked.statistics} statistics"
             words = (
@@ -98,7 +100,8 @@ def _best_seen(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
     if detail is None or detail.best is None:
         return None
     best = detail.best_learning_rate
-    words = f"The best of the runs had a learning rate of {format_number(best)}"
+    by = "training loss" if detail.best.test_loss is None else "test loss"
+    words = f"The best of the runs, by {by}, had a learning rate of {format_number(best)}"
     if (
         asked.statistics == "batch"
         and measured.max_learning_rate
@@ -111,6 +114,8 @@ def _best_seen(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
 def _theory_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> Finding | None:
     theory, measured = answers["theory"], answers["measured"]
     if theory.largest_eigenvalue is None or measured.largest_eigenvalue is None or asked.matrix == "hessian":
+        return None
+    if not theory.detail.is_top:
         return None
     if theory.interval is not None:
         return _theory_interval(theory, measured)
@@ -151,7 +156,9 @@ def _theory_interval(theory: Answer, measured: Answer) -> Finding:
 
 def _smaller_gamma(subject: Subject, asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
     """What a smaller γ would allow, by the closed form."""
-    gamma = subject.gamma
+    gamma, theory = subject.gamma, answers["theory"].detail
+    if theory is None or not theory.is_top:
+        return None
     if (
         subject.network is None
         or answers["theory"].status != "answered"
@@ -197,10 +204,25 @@ def _not_the_top(answers: Mapping[str, Answer]) -> Finding | None:
         return None
     return Finding(
         "warning",
-        "Theory's value is not the top eigenvalue here: the samples share no strong common direction. "
-        "Use the measured answer.",
+        "Theory's value is not the top eigenvalue here, so its learning rate is only an upper bound: the direction "
+        "that samples share does not dominate (an odd activation, or gradients that grow with depth). Trust the "
+        "measurement.",
         detail.other_directions,
         "estimate of the largest other eigenvalue",
+    )
+
+
+def _input_scale(subject: Subject) -> Finding | None:
+    """Theory assumes inputs of mean square 1."""
+    scale = float(subject.data.inputs.double().square().mean())
+    if 0.5 <= scale <= 2:
+        return None
+    return Finding(
+        "warning",
+        f"The inputs have mean square {format_number(scale)}, theory assumes 1: standardise them "
+        "(--standardise global), or trust the measurement alone.",
+        scale,
+        "mean square of the inputs",
     )
 
 

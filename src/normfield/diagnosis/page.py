@@ -13,7 +13,7 @@ from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.curves import plain_rate, rates_over_gamma
 from normfield.diagnosis.shares import by_layer, measured_shares, theory_shares
-from normfield.diagnosis.subject import Subject
+from normfield.diagnosis.subject import TEST_SAMPLES, Subject
 from normfield.report import (
     Card,
     Cards,
@@ -88,21 +88,30 @@ def _card(answer: Answer, asked: Asked) -> Card:
     if answer.interval is not None:
         low, high = answer.interval
         detail = f"{format_number(low)} to {format_number(high)}, {detail}"
-    unit = (
-        "runs diverge above this learning rate"
-        if answer.name == "trained"
-        else "largest stable learning rate"
-    )
     return Card(
-        _HEADINGS[answer.name], answer.max_learning_rate, unit=unit, detail=detail, note=answer.assumes
+        _HEADINGS[answer.name],
+        answer.max_learning_rate,
+        unit=_unit(answer),
+        detail=detail,
+        note=answer.assumes,
     )
+
+
+def _unit(answer: Answer) -> str:
+    """What a card's number is."""
+    if answer.name == "trained":
+        return "runs diverge above this learning rate"
+    if not getattr(answer.detail, "is_top", True):
+        return "upper bound only: not the top eigenvalue"
+    return "largest stable learning rate"
 
 
 def _shares_section(answers: Mapping[str, Answer], subject: Subject) -> Section | None:
     figures: list[Figure] = []
     theory, measured = answers["theory"].detail, answers["measured"].detail
     if theory is not None:
-        figures.append(_share_figure("By theory, per output, squared loss", theory_shares(theory)))
+        scale = (answers["theory"].largest_eigenvalue or 0.0) / theory.largest_eigenvalue
+        figures.append(_share_figure("By theory, per output", theory_shares(theory, scale)))
     if measured is not None:
         figures.append(
             _share_figure("As measured, in the top eigenvectors", measured_shares(measured, subject.module))
@@ -110,8 +119,9 @@ def _shares_section(answers: Mapping[str, Answer], subject: Subject) -> Section 
     if not figures:
         return None
     lead = (
-        "Which parameters make the loss steep: what each layer adds to the largest eigenvalue. In training mode the "
-        "backward pass of a batch norm removes what samples have in common, so layers below it add almost nothing."
+        "Which parameters make the loss steep: what each layer adds to the largest eigenvalue. By theory the backward "
+        "pass of a batch norm removes what samples have in common, so that layers below it add little; the measured "
+        "shares show whether that holds here."
         if subject.has_batch_norm
         else "Which parameters make the loss steep: what each layer adds to the largest eigenvalue."
     )
@@ -121,7 +131,7 @@ def _shares_section(answers: Mapping[str, Answer], subject: Subject) -> Section 
 def _share_figure(title: str, shares: dict[str, dict[int, float]]) -> Figure:
     labels, values = by_layer(shares)
     named = {_KINDS.get(kind, kind): value for kind, value in values.items()}
-    return bars(labels, named, value_title="share of λ_max", title=title)
+    return bars(labels, named, value_title="part of λ_max", title=title)
 
 
 def _gamma_section(answers: Mapping[str, Answer], asked: Asked, subject: Subject) -> Section | None:
@@ -233,7 +243,8 @@ def _runs_table(runs: tuple[Run, ...]) -> Table:
         for run in sorted(runs, key=lambda run: (run.seed, run.learning_rate))
     ]
     columns = ["learning rate", "seed", "ended", "first loss", "final loss", "test loss", "test accuracy"]
-    return Table("Every run", columns, rows)
+    notes = [f"Test figures are of at most {TEST_SAMPLES:,} samples, with each batch's own statistics."]
+    return Table("Every run", columns, rows, notes)
 
 
 def _facts(asked: Asked, subject: Subject) -> Facts:

@@ -57,7 +57,7 @@ class Diagnosis:
         ]
         columns = [
             Column("answer"),
-            Column("largest stable learning rate", digits=3),
+            Column("learning rate, at most", digits=3),
             Column("λ_max", digits=4),
             Column("cost", unit="s", digits=2),
             Column("what it rests on", align="left"),

@@ -11,13 +11,13 @@ from normfield.measure import Curvature
 from normfield.theory import MeanField
 
 
-def theory_shares(field: MeanField) -> dict[str, dict[int, float]]:
-    """kind → layer → term of λ_max."""
+def theory_shares(field: MeanField, scale: float = 1.0) -> dict[str, dict[int, float]]:
+    """kind → layer → term of λ_max, times a scale that takes it to another loss."""
     shares: dict[str, dict[int, float]] = {}
     for term in field.terms:
         kind = term.kind.removesuffix(" after")
         by_layer = shares.setdefault(kind, {})
-        by_layer[term.layer] = by_layer.get(term.layer, 0.0) + float(term.value)
+        by_layer[term.layer] = by_layer.get(term.layer, 0.0) + float(term.value) * scale
     return shares
 
 

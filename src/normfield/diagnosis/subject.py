@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -11,6 +11,9 @@ from normfield.data import DataSet
 from normfield.errors import InvalidInput
 from normfield.network import BatchNorm, Network, Residual
 from normfield.train.builders import as_builder, data_for
+
+#: Test samples that each training run is evaluated on.
+TEST_SAMPLES = 2048
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Subject:
                 got=f"output shape {model.output_shape}",
                 instead="end it with Flatten() or GlobalAveragePool() and Dense(outputs)",
             )
-        dataset = data_for(model, data, None)
+        dataset = _with_less_test(data_for(model, data, None))
         module = as_builder(model)(seed)
         return cls(model, model if isinstance(model, Network) else None, module, dataset)
 
@@ -68,6 +71,15 @@ class Subject:
             return f"{type(self.module).__name__}, {parameters:,} parameters"
         kind = "with" if self.has_batch_norm else "without"
         return f"network of depth {self.network.depth} {kind} batch norm, {parameters:,} parameters"
+
+
+def _with_less_test(data: DataSet) -> DataSet:
+    """The first test samples only: every run evaluates on all of them."""
+    if data.test_inputs is None or data.test_targets is None:
+        return data
+    return replace(
+        data, test_inputs=data.test_inputs[:TEST_SAMPLES], test_targets=data.test_targets[:TEST_SAMPLES]
+    )
 
 
 def _layers(layers: tuple) -> list:

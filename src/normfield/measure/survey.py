@@ -60,7 +60,7 @@ def _check_repeatable(function: ModelFunction, batch: Batch, first: Tensor) -> N
         raise InvalidInput(
             expected="a model that gives the same outputs twice",
             got="different ones (the usual causes: dropout in training mode, or shuffling inside the model)",
-            instead="call .eval() on its dropout layers, or set their p to 0",
+            instead="set p to 0 in its dropout layers",
         )
 
 

@@ -183,8 +183,8 @@ def _refuse_convolutions(chain: Chain, statistics: str) -> None:
 def _assumption(chain: Chain, statistics: str, is_top: bool) -> str:
     if not is_top:
         return (
-            "The direction that all samples share does not dominate here (an odd activation, or too few units): "
-            "the value is a lower bound, not the top eigenvalue; use the kernel or the measured answer."
+            "The direction that all samples share does not dominate here (an odd activation, gradients that grow with "
+            "depth, or too few units): the value is a lower bound, not the top eigenvalue; use the measured answer."
         )
     if any(affine.kind == "conv" for affine in chain.affines):
         border = " Padding is ignored." if any(affine.padded for affine in chain.affines) else ""
