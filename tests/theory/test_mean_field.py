@@ -74,6 +74,20 @@ def test_depth_is_an_axis_too():
     assert np.isfinite(grid.order_parameters.q[:, 1]).all()
 
 
+def test_a_grid_says_where_each_row_stands_and_where_the_value_is_the_top():
+    grid = nf.mean_field(nf.mlp(64, 100, 4, 10), depth=[[4], [24]], gamma=[0.5, 1.0], samples=500)
+    frame = grid.to_frame()
+    assert list(frame.columns[:3]) == ["gamma", "samples", "depth"]
+    assert frame["depth"].tolist() == [4, 4, 24, 24]
+    assert frame["gamma"].tolist() == [0.5, 1.0, 0.5, 1.0]
+    for _, row in frame.iterrows():
+        net = nf.mlp(64, 100, int(row["depth"]), 10, gamma=row["gamma"])
+        one = nf.mean_field(net, samples=500)
+        assert row["largest_eigenvalue"] == pytest.approx(one.largest_eigenvalue, rel=1e-12)
+        assert row["is_top"] == one.is_top
+    assert f"{100 * frame['is_top'].mean():.0f} % of its points" in str(grid)
+
+
 def test_learning_rate_is_two_over_lambda_with_momentum():
     field = nf.mean_field(nf.mlp(**WIDE), statistics="published")
     assert field.max_learning_rate() == pytest.approx(2 / field.largest_eigenvalue)
@@ -214,6 +228,7 @@ def test_networks_outside_the_theory_are_refused_with_the_reason(net, arguments,
             lambda: nf.mean_field(nf.mlp(**WIDE), weight_variance=0),
             "finite weight_variance, positive, got 0.0",
         ),
+        (lambda: nf.mean_field(nf.mlp(**WIDE, gamma=1e200)), "moments float64 can hold, got an overflow"),
         (lambda: nf.mean_field(nf.mlp(**WIDE), gamma="large"), "gamma as a number or an array"),
         (lambda: nf.mean_field(nf.mlp(**WIDE), depth=2.5), "depth as whole numbers, got 2.5"),
         (lambda: nf.mean_field(nf.mlp(**WIDE), gamma=[1, 2], width=[1, 2, 3]), "axes that broadcast"),

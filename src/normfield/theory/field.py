@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,8 @@ class MeanField:
         Largest error estimate of the Gaussian expectations.
     network
         The description that was read.
+    axes
+        Name → values of each axis that replaced the description's numbers; empty for one network.
     """
 
     largest_eigenvalue: Any
@@ -58,6 +61,7 @@ class MeanField:
     assumption: str
     error: float
     network: Network
+    axes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def max_learning_rate(self, momentum: float = 0.0) -> Any:
         """η* = 2(1 + μ)/λ_max for squared loss ½‖f − y‖² averaged over samples [Wei, Eq. 7]; ∞ at λ_max = 0.
@@ -100,12 +104,14 @@ class MeanField:
         return CrossEntropyEigenvalue.from_factors(float(self.largest_eigenvalue), factors, seed)
 
     def to_frame(self) -> pandas.DataFrame:
-        """The terms, one row per layer and kind; for a grid, one row per point with λ_max and η* at momentum 0."""
+        """The terms, one row per layer and kind; for a grid, one row per point: its axes, λ_max, η* at momentum 0."""
         import pandas
 
         if np.ndim(self.largest_eigenvalue):
+            shape = np.shape(self.largest_eigenvalue)
             return pandas.DataFrame(
-                {
+                {name: np.broadcast_to(values, shape).ravel() for name, values in self.axes.items()}
+                | {
                     "largest_eigenvalue": np.ravel(self.largest_eigenvalue),
                     "max_learning_rate": np.ravel(self.max_learning_rate()),
                     "is_top": np.ravel(self.is_top),
@@ -146,7 +152,11 @@ class MeanField:
     def __str__(self) -> str:
         if np.ndim(self.largest_eigenvalue):
             shape = np.shape(self.largest_eigenvalue)
-            return f"mean field ({self.statistics} statistics) on a grid of shape {shape}"
+            share = 100 * float(np.mean(self.is_top))
+            return (
+                f"mean field ({self.statistics} statistics) on a grid of shape {shape}; the value is the top "
+                f"eigenvalue at {share:.0f} % of its points, elsewhere a lower bound (is_top says where)"
+            )
         return (
             f"λ_max = {self.largest_eigenvalue:.4g} ({self.statistics} statistics, {self.parameters} parameters), "
             f"η* = {self.max_learning_rate():.4g} without momentum\n{self.assumption}"

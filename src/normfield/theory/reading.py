@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -79,19 +79,22 @@ def mean_field(
     _check_words(network, statistics, parameters)
     grid = Grid(*_checked_axes(gamma, beta, weight_variance, bias_variance, width))
     m = None if samples is None else _axis("samples", samples, least=1)
-    if depth is None:
-        return _field(network, statistics, m, parameters, grid)
-    axes = {item.name: getattr(grid, item.name) for item in fields(grid)}
-    depths = _axis("depth", depth, least=1)
-    _shape(grid, m, depths)
-    if np.any(depths % 1):
-        raise InvalidInput(expected="depth as whole numbers", got=str(depths[depths % 1 > 0].flat[0]))
-    return over_depths(
-        network,
-        depths,
-        axes | {"samples": m},
-        lambda deep, at: _field(deep, statistics, at.pop("samples", None), parameters, Grid(**at)),
-    )
+    axes = {item.name: getattr(grid, item.name) for item in fields(grid)} | {"samples": m}
+    given = {name: value for name, value in axes.items() if value is not None}
+    with np.errstate(over="ignore", invalid="ignore"):
+        if depth is None:
+            return replace(_field(network, statistics, m, parameters, grid), axes=given)
+        depths = _axis("depth", depth, least=1)
+        _shape(grid, m, depths)
+        if np.any(depths % 1):
+            raise InvalidInput(expected="depth as whole numbers", got=str(depths[depths % 1 > 0].flat[0]))
+        found = over_depths(
+            network,
+            depths,
+            axes,
+            lambda deep, at: _field(deep, statistics, at.pop("samples", None), parameters, Grid(**at)),
+        )
+    return replace(found, axes=given | {"depth": depths})
 
 
 def _field(
@@ -105,6 +108,10 @@ def _field(
     terms = tuple(t for t in fisher_terms(chain, population) if counted == "all" or t.kind == "weight")
     common = np.asarray(sum(np.broadcast_to(term.value, shape) for term in terms))
     added = np.zeros(shape) if m is None else finite_sample_term(chain, population, statistics) / m
+    if not np.all(np.isfinite(common + added)):
+        raise InvalidInput(
+            expected="numbers whose moments float64 can hold", got="an overflow", instead="use smaller ones"
+        )
     others = other_directions(chain, population, common, m)
     return MeanField(
         largest_eigenvalue=number_or_array(common + added),
