@@ -91,7 +91,8 @@ def measured_answer(subject: Subject, asked: Asked) -> Answer:
             len(batches), _MEASURED_SAMPLES // asked.batch_size, int((asked.budget / 2 - taken) / taken)
         )
         if count > 1 and found.is_converged:
-            found = _measured(subject, asked, count)
+            more = _measured(subject, asked, count)
+            found = more if more.is_converged else found
     except NumericalFailure as failure:
         return _without("measured", "failed", str(failure), time.perf_counter() - began)
     if not found.is_converged:
