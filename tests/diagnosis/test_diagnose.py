@@ -175,6 +175,15 @@ def test_a_bound_that_is_not_the_top_eigenvalue_is_never_recommended():
     assert not any("Theory gives" in sentence for sentence in sentences)
 
 
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_no_common_direction_at_all_leaves_the_other_answers(loss, tmp_path):
+    layers = [nf.Dense(30, bias=False), nf.Activation("tanh"), nf.Dense(10, bias=False)]
+    found = nf.diagnose(nf.Network((64,), layers), FEW, loss=loss, budget=0.5)
+    assert "λ_max = 0" in found.answers["theory"].reason
+    assert found.answers["measured"].max_learning_rate > 0
+    assert found.to_html(tmp_path / "report.html").exists()
+
+
 def test_inputs_of_another_scale_are_pointed_out():
     inputs, targets = (
         torch.rand(300, 64, generator=torch.Generator().manual_seed(0)) * 255,

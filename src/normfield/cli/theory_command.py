@@ -9,6 +9,7 @@ import click
 
 from normfield.cli.flags import flag, taking_flags
 from normfield.cli.network_flags import NetworkFlags
+from normfield.errors import NotCovered
 from normfield.report.plain_json import json_text
 from normfield.theory import MeanField, mean_field
 
@@ -58,6 +59,8 @@ def theory(network: NetworkFlags, ask: TheoryFlags) -> None:
 
 
 def _cross_entropy(field: MeanField, ask: TheoryFlags) -> dict:
+    if not field.largest_eigenvalue > 0:
+        raise NotCovered("theory finds no direction that samples share (λ_max = 0): use the measured answer")
     found = field.cross_entropy(seed=ask.seed)
     scale = 2 * (1 + ask.momentum)
     return {

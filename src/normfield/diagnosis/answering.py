@@ -43,6 +43,8 @@ def theory_answer(subject: Subject, asked: Asked) -> Answer:
         field = mean_field(subject.network, cast(Any, asked.statistics))
     except NotCovered as refusal:
         return _without("theory", "not covered", str(refusal))
+    if not field.largest_eigenvalue > 0:
+        return _without("theory", "not covered", "theory finds no direction that samples share (λ_max = 0)")
     if factor is None:
         return _cross_entropy_answer(field, asked, began)
     return Answer(
