@@ -71,7 +71,7 @@ def test_the_numbers_shown_are_the_numbers_given(browser, sample_file, sample_pa
     )
     given = [x for row in table.rows for x in row[1:4]]
     shown = driver.execute_script(
-        "return [...document.querySelectorAll('td[data-value]')].map((c) => c.dataset.value)"
+        "return [...document.querySelectorAll('section > .table td[data-value]')].map((c) => c.dataset.value)"
     )
     assert [None if text == "" else float(text) for text in shown] == given
     data = driver.execute_script("return document.getElementById('normfield-data').textContent")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from normfield.errors import InvalidInput
-from normfield.report import Band, Mark, Series, bars, lines
+from normfield.report import Band, Estimate, Mark, Series, bars, estimates, lines
 
 
 def curve(name="s", **kw):
@@ -132,14 +132,79 @@ def test_two_bars_of_one_name_stay_two():
 
 def test_every_figure_says_what_it_shows():
     words = lines([curve("theory"), curve("run")], "γ", "rate", marks=[Mark(2, "yours")], title="A title").alt
-    assert words == "A title. Line chart of rate against γ: theory, run; marked: yours."
-    assert str(bars(["a"], {"w": [1]}, value_title="v")) == "Stacked bars of v (w) for a."
+    assert words == (
+        "A title. Chart of rate against γ. theory: from 1 at 1 to 0.01 at 100. run: from 1 at 1 to 0.01 at 100. "
+        "Marked: yours at 2."
+    )
+    assert str(bars(["a"], {"w": [1]}, value_title="v")) == "Bars of v: a 1."
+    stacked = bars(["a", "b"], {"w": [1, None], "u": [3, None]}, value_title="v")
+    assert str(stacked) == "Bars of v: a 4 (mostly u), b no value."
     assert lines([curve()], "x", "y", alt="mine").alt == "mine"
+
+
+def test_the_words_give_extremes_and_error_bars():
+    swing = lines([Series("s", [0, 1, 2, 3], [1.0, 5.0, 0.5, 2.0])], "x", "y").alt
+    assert swing == "Chart of y against x. s: from 1 at 0 to 2 at 3, between 0.500 and 5.".replace(
+        "0.500", "0.5"
+    )
+    point = lines([Series("p", [2], [3.0], "markers", [2.5], [4.0])], "x", "y").alt
+    assert "p: 3 at 2 (from 2.5 to 4)." in point
+    assert "s: no value." in lines([Series("s", [1], [None]), curve("t")], "x", "y").alt
+
+
+def test_every_figure_has_its_numbers_as_a_table():
+    shared = lines([curve("a"), curve("b")], "x", "y", title="t").table
+    assert [column.header for column in shared.columns] == ["x", "a", "b"]
+    assert shared.rows[1] == (10, 0.1, 0.1)
+    apart = lines([curve("a"), Series("p", [3], [0.5], "markers", [0.4], [0.7])], "x", "y").table
+    assert apart.rows[-1] == ("p", 3, 0.5, 0.4, 0.7)
+    stacked = bars(["l"], {"w": [1 / 3], "u": [None]}, value_title="v").table
+    assert stacked.rows == (("l", 1 / 3, None),)
+
+
+def test_a_long_series_is_thinned_with_its_ends_kept_and_says_so():
+    table = lines([Series("s", range(1000), range(1000))], "x", "y").table
+    assert len(table.rows) == 60
+    assert (table.rows[0], table.rows[-1]) == ((0, 0), (999, 999))
+    assert table.footnotes == ("60 of 1000 points, evenly spread.",)
+
+
+def test_estimates_stand_on_one_axis_with_their_bars():
+    rows = [
+        Estimate("theory", 0.08, 0.06, 0.1, "estimate"),
+        Estimate("bound", 0.5, bound=True),
+        Estimate("trained", 0.1, note="observed"),
+    ]
+    figure = estimates(rows, "η", marks=[Mark(0.04, "try")], title="answers")
+    plotly = figure.to_plotly()
+    assert [trace.x[0] for trace in plotly.data] == [0.08, 0.5, 0.1]
+    assert plotly.data[0].error_x.array[0] == pytest.approx(0.02)
+    assert plotly.data[0].error_x.arrayminus[0] == pytest.approx(0.02)
+    assert plotly.data[1].marker.symbol == "triangle-left"
+    low, high = plotly.layout.xaxis.range
+    assert low < math.log10(0.04) < math.log10(0.5) < high
+    assert figure.alt == (
+        "answers. η on one logarithmic axis. theory, estimate: 0.08 (0.06 to 0.1); bound: at most 0.5; "
+        "trained, observed: 0.1. Marked: try at 0.04."
+    )
+    assert figure.table.rows[1] == ("bound", "upper bound", 0.5, None, None)
+
+
+def test_estimates_that_nearly_agree_still_have_a_decade_of_axis():
+    low, high = estimates([Estimate("a", 1.0), Estimate("b", 1.01)], "η").layout["xaxis"]["range"]
+    assert high - low == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: estimates([], "η"), "expected at least one estimate to draw, got none"),
+        (
+            lambda: Estimate("a", 0.0),
+            r"expected positive finite numbers in the estimate 'a', got 0.0, None, None",
+        ),
+        (lambda: Estimate("a", math.inf), r"expected positive finite numbers in the estimate 'a'"),
+        (lambda: Estimate("a", 1.0, 0.5), r"expected both low and high of the estimate 'a', or neither"),
         (
             lambda: Series("s", [1, 2], [1]),
             r"expected as many values in y as in x \(2\) of series 's', got 1",

@@ -16,13 +16,18 @@ from normfield.errors import InvalidInput
 from normfield.report import (
     Card,
     Cards,
+    Code,
     Facts,
+    Figure,
     Finding,
     Findings,
+    Fold,
     Html,
     Page,
     Section,
+    Table,
     block_html,
+    fragment_html,
     render,
     write,
 )
@@ -41,8 +46,39 @@ def test_the_policy_allows_the_pages_two_scripts_and_no_other(sample_page):
 
 
 def test_plotly_is_embedded_once_and_only_for_figures(sample_page):
-    assert render(sample_page).count("plotly.js v") == 1
+    assert render(sample_page).count("plotly.js (cartesian - minified) v") == 1
     assert len(render(Page("t", sections=[Section("h", "words")]))) < 30_000
+
+
+def test_a_page_with_figures_stays_small_enough_to_mail(sample_page):
+    assert 1.4e6 < len(render(sample_page).encode()) < 2e6
+
+
+def test_a_fold_and_code_are_shown_as_text_and_hold_no_figure(sample_page):
+    folded = block_html(Fold("Every <run>", ["a <b>", Facts([("f", 1)])]))
+    assert folded.startswith('<details class="fold"><summary>Every &lt;run&gt;</summary><p>a &lt;b&gt;</p>')
+    assert block_html(Code("x < 1\ny")) == '<pre tabindex="0"><code>x &lt; 1\ny</code></pre>'
+    figure = next(b for s in sample_page.sections for b in s.blocks if isinstance(b, Figure))
+    with pytest.raises(InvalidInput, match="expected a fold without figures, got a Figure; put it beside"):
+        block_html(Fold("s", [figure]))
+
+
+def test_a_fragment_stands_by_itself_and_escapes():
+    table = Table("t <b>", ["name", "v"], [["<script>x()</script>", 0.1 + 0.2]])
+    markup = fragment_html("a & b", table, Findings([Finding("note", "s", 2)]))
+    assert markup.startswith('<div class="normfield"><style>')
+    assert "<script" not in markup
+    assert "http" not in markup
+    assert 'data-value="0.30000000000000004"' in markup
+    assert "a &amp; b" in markup
+
+
+def test_a_fragment_takes_no_figure(sample_page):
+    figure = next(b for s in sample_page.sections for b in s.blocks if isinstance(b, Figure))
+    with pytest.raises(
+        InvalidInput, match=r"in a fragment, got Figure; show a figure with its own .plot\(\)"
+    ):
+        fragment_html(figure)
 
 
 def test_the_data_are_in_the_page(sample_page):

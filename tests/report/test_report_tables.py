@@ -72,6 +72,18 @@ def test_a_pipe_gets_plain_text_whatever_its_width():
     assert printed(sample(), width=20, force_terminal=False) == table_text(sample()) + "\n"
 
 
+def test_a_pipe_gets_a_hundred_letters_a_line_and_every_word():
+    words = " ".join(f"word{i}" for i in range(40))
+    table = Table("t", ["name", "n", "note"], [["a", 1, words], ["b", 2, "short"]], [words])
+    shown = printed(table, width=20, force_terminal=False)
+    assert max(map(len, shown.splitlines())) <= 100
+    assert all(shown.split().count(f"word{i}") == 2 for i in range(40))
+    row = next(line for line in shown.splitlines() if line.startswith("a"))
+    below = shown.splitlines()[shown.splitlines().index(row) + 1]
+    assert below.index("word") == row.index("word0")
+    assert table_text(table).splitlines()[4].endswith("word39")
+
+
 @pytest.mark.parametrize("width", [60, 100])
 def test_a_terminal_wraps_words_and_keeps_numbers(width):
     shown = printed(sample(), width=width, force_terminal=True)
@@ -133,14 +145,14 @@ def test_html_escapes_every_name():
 def test_a_column_may_choose_its_side_and_digits():
     table = Table("t", [Column("a", align="right"), Column("b", digits=6)], [["x", 1 / 3]])
     assert table_text(table).splitlines()[-1] == "x  0.333333"
-    assert 'scope="col" class="right"' in table_html(table)
+    assert 'scope="col" role="columnheader" class="right"' in table_html(table)
     assert ">0.333333<" in table_html(table)
 
 
 def test_a_table_of_no_rows_is_still_a_table():
     table = Table("Nothing", ["a"], [])
     assert table_text(table).splitlines() == ["Nothing", "", "a", "─"]
-    assert "<tbody></tbody>" in table_html(table)
+    assert '<tbody role="rowgroup"></tbody>' in table_html(table)
     assert "Nothing" in printed(table, width=40, force_terminal=True)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from normfield.report.blocks import Card, Cards, Facts, Finding, Findings, Html
+from normfield.report.blocks import Card, Cards, Code, Facts, Finding, Findings, Fold, Html
+from normfield.report.estimates import Estimate, estimates
 from normfield.report.figures import Figure, LegendEntry, bars, lines
 from normfield.report.files import checked_target, write
 from normfield.report.formatting import format_number
+from normfield.report.fragment import fragment_html
 from normfield.report.markup import block_html, cards_html, facts_html, figure_html, findings_html, table_html
 from normfield.report.page import Block, Page, Section, render
 from normfield.report.regions import Band, Mark
@@ -18,11 +20,14 @@ __all__ = [
     "Block",
     "Card",
     "Cards",
+    "Code",
     "Column",
+    "Estimate",
     "Facts",
     "Figure",
     "Finding",
     "Findings",
+    "Fold",
     "Html",
     "LegendEntry",
     "Mark",
@@ -34,10 +39,12 @@ __all__ = [
     "block_html",
     "cards_html",
     "checked_target",
+    "estimates",
     "facts_html",
     "figure_html",
     "findings_html",
     "format_number",
+    "fragment_html",
     "lines",
     "print_table",
     "render",

@@ -114,6 +114,32 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """What most readers skip, behind a line that opens it.
+
+    Parameters
+    ----------
+    summary : str
+        The line, which says what is behind it.
+    blocks : sequence of Table, Findings, Facts or str
+        No figures, which cannot be drawn where nothing is shown.
+    """
+
+    summary: str
+    blocks: Sequence[object]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to copy, such as the call that repeats a page."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Html:
     """Markup that the page takes as it stands; every other text is escaped."""
 

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from normfield.errors import InvalidInput
+from normfield.report.alternatives import bars_in_words, bars_table, lines_in_words, lines_table
 from normfield.report.axes import Extent, axis, extent
-from normfield.report.palette import INK, MUTED, series_colour
+from normfield.report.layout import figure_layout
+from normfield.report.palette import series_colour
 from normfield.report.regions import Band, Mark, draw_regions
 from normfield.report.series import LineStyle, Series, traces
+from normfield.report.tables import Table
 from normfield.report.text import one_line, plot_text
 from normfield.report.vectors import Numbers, vector
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
-
-FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Figure:
     """A figure: plotly's traces and layout, its legend, and the same in words.
 
     ``data`` and ``layout`` are a complete plotly figure; the page draws title, legend and the y axis's title itself.
+    ``alt`` says with numbers what is to be seen, ``table`` holds the numbers themselves.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Figure:
     alt: str
     caption: str = ""
     y_title: str = field(default="", kw_only=True)
+    table: Table | None = field(default=None, kw_only=True)
 
     def to_plotly(self) -> PlotlyFigure:
         """Give the figure as a ``plotly.graph_objects.Figure``."""
@@ -89,7 +92,8 @@ def lines(
     title, caption : str
         Above and below the figure.
     alt : str
-        What the figure shows, for readers who cannot see it; by default its axes and series in words.
+        What the figure shows, for readers who cannot see it; by default its axes and series in words, with
+        their numbers.
 
     Returns
     -------
@@ -105,7 +109,7 @@ def lines(
     legend = _legend(series)
     x_reach, y_reach = _reach_x(series, x_title, log_x), _reach_y(series, y_title, log_y)
     drawing = draw_regions(marks, bands, x_reach, log_x=log_x, log_y=log_y)
-    layout = _layout(title, height=330 + drawing.top, top=drawing.top) | {
+    layout = figure_layout(title, height=330 + drawing.top, top=drawing.top) | {
         "xaxis": axis(x_title, x_reach, log=log_x),
         "yaxis": axis(y_title, y_reach, log=log_y),
         "shapes": drawing.shapes,
@@ -113,8 +117,9 @@ def lines(
         "showlegend": len(legend) > 1,
     }
     data = _line_traces(series, legend, log_x, log_y)
-    words = alt or _lines_in_words(title, x_title, y_title, legend, marks)
-    return Figure(title, data, layout, legend, words, caption, y_title=y_title)
+    words = alt or lines_in_words(title, x_title, y_title, series, marks)
+    table = lines_table(title, x_title, y_title, series)
+    return Figure(title, data, layout, legend, words, caption, y_title=y_title, table=table)
 
 
 def bars(
@@ -152,7 +157,7 @@ def bars(
     _check_stacks(labels, stacks)
     names = [f"{i}" for i in range(len(labels))]
     data = [_bar_trace(kind, i, names, labels, stacks[kind]) for i, kind in enumerate(stacks)]
-    layout = _layout(title, height=90 + 30 * len(labels), top=12) | {
+    layout = figure_layout(title, height=90 + 30 * len(labels), top=12) | {
         "barmode": "relative",
         "bargap": 0.35,
         "xaxis": axis(value_title, None, log=False),
@@ -160,8 +165,9 @@ def bars(
         "showlegend": len(stacks) > 1,
     }
     legend = [LegendEntry(one_line(kind), i, "bar") for i, kind in enumerate(stacks)]
-    words = alt or _bars_in_words(title, value_title, labels, legend)
-    return Figure(title, data, layout, legend, words, caption)
+    words = alt or bars_in_words(title, value_title, labels, stacks)
+    table = bars_table(title, labels, stacks, value_title)
+    return Figure(title, data, layout, legend, words, caption, table=table)
 
 
 def _reach_x(series: Sequence[Series], title: str, log: bool) -> Extent:
@@ -242,58 +248,3 @@ def _label_axis(names: list[str], labels: Sequence[str]) -> dict[str, Any]:
 def _shortened(label: str, longest: int = 22) -> str:
     line = one_line(label)
     return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-def _layout(title: str, height: int, top: int) -> dict[str, Any]:
-    """The whole figure: title above, legend below. ``meta`` holds its measures on the page, which draws both itself."""
-    header = 44 if title else 0
-    return {
-        "title": {
-            "text": plot_text(title),
-            "x": 0,
-            "xref": "container",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 14, "l": 14},
-            "font": {"size": 17, "color": INK},
-        },
-        "meta": {"height": height, "top": top},
-        "font": {"family": FONT, "size": 13, "color": MUTED},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "height": height + header + 44,
-        "margin": {"l": 12, "r": 16, "t": top + header, "b": 12},
-        "legend": {
-            "orientation": "h",
-            "x": 0,
-            "xref": "container",
-            "y": 0,
-            "yref": "container",
-            "yanchor": "bottom",
-            "font": {"color": INK},
-        },
-        "hovermode": "closest",
-        "hoverlabel": {"font": {"family": FONT, "size": 13}, "align": "left"},
-        "autosize": True,
-        "uirevision": "kept",
-    }
-
-
-def _lines_in_words(
-    title: str, x_title: str, y_title: str, legend: Sequence[LegendEntry], marks: Sequence[Mark]
-) -> str:
-    marked = f"; marked: {', '.join(one_line(mark.label) for mark in marks)}" if marks else ""
-    names = ", ".join(entry.name for entry in legend)
-    return _joined(title, f"Line chart of {one_line(y_title)} against {one_line(x_title)}: {names}{marked}.")
-
-
-def _bars_in_words(title: str, value_title: str, labels: Sequence[str], legend: Sequence[LegendEntry]) -> str:
-    kinds = ", ".join(entry.name for entry in legend)
-    bars_named = ", ".join(one_line(label) for label in labels)
-    return _joined(title, f"Stacked bars of {one_line(value_title)} ({kinds}) for {bars_named}.")
-
-
-def _joined(title: str, sentence: str) -> str:
-    return f"{one_line(title).rstrip('.')}. {sentence}" if title else sentence

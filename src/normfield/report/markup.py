@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from normfield.errors import InvalidInput
-from normfield.report.blocks import Card, Cards, Facts, Finding, Findings, Html
+from normfield.report.blocks import Card, Cards, Code, Facts, Finding, Findings, Fold, Html
 from normfield.report.figures import Figure, LegendEntry
 from normfield.report.formatting import MISSING, format_number, plain_number
 from normfield.report.palette import SERIES
@@ -15,13 +15,14 @@ from normfield.report.text import escaped, plot_text, script_json, typeset
 
 _SEVERITY_WORDS = {"problem": "Problem", "warning": "Take care", "note": "Note", "good": "Good"}
 _WORDY = 24
+_MOST_COLUMNS_ON_A_PHONE = 3
 
 
 @singledispatch
 def block_html(block: object) -> str:
     """Write a block of a section as HTML; a plain string is a paragraph and is escaped."""
     raise InvalidInput(
-        expected="a Table, Figure, Cards, Findings, Facts, Html or a string in a section",
+        expected="a Table, Figure, Cards, Findings, Facts, Fold, Code, Html or a string in a section",
         got=type(block).__name__,
         instead="wrap markup in Html(...)",
     )
@@ -44,19 +45,24 @@ def table_html(table: Table) -> str:
     Returns
     -------
     str
-        A ``<table>`` with caption and scoped headers in a region that scrolls sideways. A number's cell carries
-        ``data-value``, the shortest text that gives the same number back (empty where the value is missing).
+        A ``<table>`` with caption and scoped headers in a box that scrolls sideways; on a phone a table of more than
+        three columns becomes one card per row, each value beside its header. A number's cell carries ``data-value``,
+        the shortest text that gives the same number back (empty where the value is missing).
     """
+    stacks = " stacks" if len(columns_of(table)) > _MOST_COLUMNS_ON_A_PHONE else ""
     head = "".join(
         _header(column, side) for column, side in zip(columns_of(table), sides_of(table), strict=True)
     )
-    body = "".join(f"<tr>{_row(table, row)}</tr>" for row in table.rows)
+    body = "".join(f'<tr role="row">{_row(table, row)}</tr>' for row in table.rows)
     notes = "".join(f"<p>{typeset(note)}</p>" for note in table.footnotes)
+    inside = (
+        f"<caption>{typeset(table.title)}</caption>"
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody>'
+    )
+    footnotes = f'<div class="footnotes">{notes}</div>' if notes else ""
     return (
-        f'<div class="table"><div class="scroll" role="region" tabindex="0" aria-label="{escaped(table.title)}"><table>'
-        f"<caption>{typeset(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        + (f'<div class="footnotes">{notes}</div>' if notes else "")
-        + "</div>"
+        f'<div class="table{stacks}"><div class="scroll" role="group" tabindex="0" aria-label="{escaped(table.title)}">'
+        f'<table role="table">{inside}</table></div>{footnotes}</div>'
     )
 
 
@@ -96,7 +102,8 @@ def figure_html(figure: Figure) -> str:
     Returns
     -------
     str
-        A ``<figure>`` with title, legend (buttons that show and hide), the plot with its text alternative, and caption.
+        A ``<figure>`` with title, legend (buttons that show and hide), the plot with its text alternative, caption, and
+        its numbers in a table that opens.
     """
     name = escaped(figure.title or figure.alt)
     title = f"<h3>{typeset(figure.title)}</h3>" if figure.title else ""
@@ -109,19 +116,49 @@ def figure_html(figure: Figure) -> str:
         f'<script type="application/json" class="plot-data">{data}</script>'
         f"<noscript><p>{escaped(figure.alt)}</p></noscript>"
         f'<figcaption><span>{typeset(figure.caption)}</span><button type="button" class="save" '
-        f'aria-label="Save as PNG: {name}">Save as PNG</button></figcaption></figure>'
+        f'aria-label="Save as PNG: {name}">Save as PNG</button></figcaption>{_numbers(figure, name)}</figure>'
+    )
+
+
+@block_html.register
+def _fold(block: Fold) -> str:
+    if any(isinstance(one, Figure) for one in block.blocks):
+        raise InvalidInput(
+            expected="a fold without figures",
+            got="a Figure",
+            instead="put it beside the fold, where it is drawn",
+        )
+    inside = "".join(map(block_html, block.blocks))
+    return f'<details class="fold"><summary>{typeset(block.summary)}</summary>{inside}</details>'
+
+
+@block_html.register
+def _code(block: Code) -> str:
+    return f'<pre tabindex="0"><code>{escaped(block.text)}</code></pre>'
+
+
+def _numbers(figure: Figure, name: str) -> str:
+    """The figure's numbers, folded away; their summary says whose they are to those who hear it alone."""
+    if figure.table is None:
+        return ""
+    whose = f'<span class="unseen"> of {name}</span>'
+    return (
+        f'<details class="numbers"><summary>The numbers{whose}</summary>{table_html(figure.table)}</details>'
     )
 
 
 def _header(column: Column, side: str) -> str:
     unit = f' <span class="unit">{typeset(column.unit)}</span>' if column.unit else ""
-    return f'<th scope="col" class="{side}">{typeset(column.header)}{unit}</th>'
+    return f'<th scope="col" role="columnheader" class="{side}">{typeset(column.header)}{unit}</th>'
 
 
 def _row(table: Table, row: Sequence[Cell]) -> str:
     columns, sides = columns_of(table), sides_of(table)
     cells = [_cell(cell, column, side) for cell, column, side in zip(row, columns, sides, strict=True)]
-    return f'<th scope="row"{cells[0]}</th>' + "".join(f"<td{cell}</td>" for cell in cells[1:])
+    return f'<th scope="row" role="rowheader"{cells[0]}</th>' + "".join(
+        f'<td role="cell" data-label="{escaped(column.label)}"{cell}</td>'
+        for column, cell in zip(columns[1:], cells[1:], strict=True)
+    )
 
 
 def _cell(cell: Cell, column: Column, side: str) -> str:

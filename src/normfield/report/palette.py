@@ -5,9 +5,9 @@ A figure is made in the light colours; the page swaps each for its dark twin whe
 
 from __future__ import annotations
 
-# Okabe & Ito 2008 (jfly.uni-koeln.de/color), strongest contrast on white first, their purple darkened for contrast;
-# the dark twins are lighter in the same hue.
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#e69f00", "#56b4e9", "#6b7280")
+# Okabe & Ito 2008 (jfly.uni-koeln.de/color), strongest contrast on white first, their purple, orange and sky blue
+# darkened to a contrast of at least 3 : 1; the dark twins are lighter in the same hue.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#b47700", "#3a93c8", "#6b7280")
 _SERIES_DARK = ("#58aee6", "#f58a4b", "#3fc79a", "#e3a3c8", "#f5c04a", "#a5d8f7", "#b3bac4")
 
 INK, MUTED, GRID, MARK = "#1c2330", "#5b6472", "#e4e7ec", "#3b4351"

@@ -14,6 +14,8 @@ from normfield.report.vectors import Numbers, vector
 LineStyle = Literal["line", "dashed", "markers"]
 
 _DASHES = ("solid", "dot", "dashdot")
+# Beside their colours, so that no reader has to tell them by colour alone.
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,12 @@ def traces(series: Series, colour: int, *, first: bool, log_x: bool, log_y: bool
         "customdata": [[plot_text(series.name), plot_text(text)] for text in series.hover or [""] * len(x)],
         "hovertemplate": "<b>%{customdata[0]}</b><br>%{x:.3~g} → %{y:.3~g}<br>%{customdata[1]}<extra></extra>",
         "line": {"color": tint, "width": 2.2, "dash": _dash(series.style, colour)},
-        "marker": {"color": tint, "size": 9, "line": {"width": 0}},
+        "marker": {
+            "color": tint,
+            "size": 9,
+            "line": {"width": 0},
+            "symbol": _SYMBOLS[colour % len(_SYMBOLS)],
+        },
     }
     if series.low is None or series.high is None:
         return [trace]

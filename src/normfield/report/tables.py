@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,8 @@ from normfield.report.formatting import format_number, plain_number
 from normfield.report.text import one_line
 
 Cell = str | float | bool | None
+
+_NARROWEST = 24
 
 
 @dataclass(frozen=True)
@@ -81,30 +84,70 @@ class Table:
         return table_text(self)
 
 
-def table_text(table: Table) -> str:
+def table_text(table: Table, width: int | None = None) -> str:
     """Write the table as plain text, every column as wide as its widest value.
+
+    Parameters
+    ----------
+    table : Table
+    width : int, optional
+        Letters in a line; the widest column of words, and the notes, wrap to fit, down to 24 letters.
 
     Returns
     -------
     str
-        Title, header, a rule, one line per row, footnotes; no colour, no line longer than it must be.
+        Title, header, a rule, the rows, footnotes; no colour, no line longer than it must be.
     """
-    from rich.cells import cell_len
-
     body = [row_texts(table, row) for row in table.rows]
     header = [column.label for column in columns_of(table)]
-    widths = [max(cell_len(line[i]) for line in [header, *body]) for i in range(len(header))]
+    widths = [max(map(_length, column)) for column in zip(header, *body, strict=True)]
     sides = sides_of(table)
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            _padded(cell, width - cell_len(cell), side)
-            for cell, width, side in zip(cells, widths, sides, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
+    if width is not None:
+        widths = _fitted(widths, sides, width)
+    rows = [line for cells in (header, *body) for line in _lines(cells, widths, sides)]
+    heads = len(_lines(header, widths, sides))
     rule = "  ".join("─" * width for width in widths)
-    return "\n".join([one_line(table.title), "", line(header), rule, *map(line, body), *_notes(table)])
+    notes = (
+        _notes(table) if width is None else [line for note in _notes(table) for line in _wrapped(note, width)]
+    )
+    return "\n".join([one_line(table.title), "", *rows[:heads], rule, *rows[heads:], *notes])
+
+
+def _length(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _fitted(widths: list[int], sides: list[str], width: int) -> list[int]:
+    """The widest column of words made narrower by as much as the line is too long."""
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    words = [i for i, side in enumerate(sides) if side == "left"]
+    if excess <= 0 or not words:
+        return widths
+    widest = max(words, key=lambda i: widths[i])
+    narrow = max(widths[widest] - excess, min(widths[widest], _NARROWEST))
+    return [narrow if i == widest else given for i, given in enumerate(widths)]
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int], sides: Sequence[str]) -> list[str]:
+    """A row's cells side by side, each wrapped to its column."""
+    stacks = [_wrapped(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    padded = [
+        [
+            _padded(text, width - _length(text), side)
+            for text in stack + [""] * (max(map(len, stacks)) - len(stack))
+        ]
+        for stack, width, side in zip(stacks, widths, sides, strict=True)
+    ]
+    return ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A text whose letters are wide may stay longer than the width."""
+    if _length(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width) or [""]
 
 
 def _checked_row(row: Sequence[Cell], width: int, index: int) -> tuple[Cell, ...]:

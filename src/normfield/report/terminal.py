@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
+_PIPE_WIDTH = 100
+
 
 def print_table(table: Table, console: Console | None = None) -> None:
-    """Print the table to a terminal, or as plain text into a pipe or file.
+    """Print the table to a terminal, or as plain text of 100 letters a line into a pipe or file.
 
     A terminal too narrow for its columns gets one block of ``header: value`` lines per row instead.
 
@@ -28,7 +30,7 @@ def print_table(table: Table, console: Console | None = None) -> None:
 
     console = Console() if console is None else console
     if not console.is_terminal:
-        _print_plain(console, table_text(table))
+        _print_plain(console, table_text(table, _PIPE_WIDTH))
         return
     drawn = _rich_table(table)
     if Measurement.get(console, console.options.update(width=10_000), drawn).minimum <= console.width:

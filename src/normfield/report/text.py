@@ -8,8 +8,11 @@ import re
 from normfield.errors import InvalidInput
 from normfield.report.plain_json import json_text
 
-# Control characters but tab and line ends, marks that reverse the reading order, and lone surrogates.
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters but tab and line ends, marks that turn the reading order, letters of no width (but the joiners that
+# emoji and Persian need), and lone surrogates.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _GREEK = re.compile(r"(?<!\w)([α-ωΑ-Ω])_([A-Za-z0-9]+)")
 _SMALL = re.compile(r"(\d(?:\.\d+)?e-\d+)")
 
