@@ -6,21 +6,25 @@ their matrices, weighted by samples. The graph of one batch is kept between prod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from normfield.errors import InvalidInput
 from normfield.measure.batches import Batch, Batches
 from normfield.measure.function import ModelFunction
 from normfield.measure.losses import Loss, OutputHessian
 from normfield.measure.tangents import (
+    CannotDifferentiate,
     Tangents,
     require_gradient,
     require_transpose,
     require_whole_graph,
 )
+
+T = TypeVar("T")
 
 
 class Linearisation(Protocol):
@@ -118,25 +122,33 @@ class MeanOperator:
         Products with G spent so far.
     """
 
-    def __init__(self, size: int, batches: Batches, linearise: Callable[[Batch], Linearisation]) -> None:
+    def __init__(self, size: int, batches: Batches, ways: Sequence[Callable[[Batch], Linearisation]]) -> None:
         self.size = size
         self.products = 0
         self._batches = batches
-        self._linearise = linearise
-        self._only = linearise(batches.items[0]) if len(batches.items) == 1 else None
+        self._linearise, *self._other_ways = ways
+        self._only: Linearisation | None = None  # the linearisation of a single batch
 
     def parts(self) -> Iterator[tuple[float, Linearisation]]:
         """Each batch's weight m_b/m and its linearisation, which lives until the next is asked for."""
-        if self._only is not None:
+        if len(self._batches.items) == 1:
+            if self._only is None:
+                self._only = self._linearise(self._batches.items[0])
             yield 1.0, self._only
             return
         for batch in self._batches.items:
             yield batch.samples / self._batches.samples, self._linearise(batch)
 
     def product(self, vector: Tensor) -> Tensor:
-        """G·vector, both (P,)."""
+        """G·vector, both (P,), by the first way that the model's operations have.
+
+        Raises
+        ------
+        InvalidInput
+            An operation can be differentiated neither forwards nor twice.
+        """
         self.products += 1
-        return self._mean(lambda part: part.product(vector))
+        return self.by_some_way(lambda: self._mean(lambda part: part.product(vector)))
 
     def pull_back(self, direction: Callable[[Linearisation], Tensor]) -> Tensor:
         """Σ_b (m_b/m)·J_bᵀ·direction(b) (P,)."""
@@ -145,6 +157,24 @@ class MeanOperator:
     def gradient(self) -> Tensor:
         """∇ of the mean loss (P,)."""
         return self._mean(lambda part: part.gradient())
+
+    def by_some_way(self, compute: Callable[[], T]) -> T:
+        """What compute gives; where a way to differentiate fails, again by the next one, which then stays."""
+        while True:
+            try:
+                return compute()
+            except CannotDifferentiate as refusal:
+                self._take_next_way(refusal)
+
+    def _take_next_way(self, refusal: CannotDifferentiate) -> None:
+        if not self._other_ways:
+            raise InvalidInput(
+                expected="a model whose operations can be differentiated forwards or twice",
+                got=str(refusal),
+                instead="replace that operation",
+            ) from refusal
+        self._only = None
+        self._linearise, *self._other_ways = self._other_ways
 
     def _mean(self, vector_of: Callable[[Linearisation], Tensor]) -> Tensor:
         """Σ_b (m_b/m)·vector_of(b), summed in place."""

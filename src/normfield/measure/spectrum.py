@@ -10,36 +10,11 @@ import torch
 from torch import nn
 
 from normfield.errors import InvalidInput, NumericalFailure
-from normfield.measure.batches import Batches, read_batches
-from normfield.measure.function import ModelFunction
-from normfield.measure.losses import Loss, recognise
-from normfield.measure.modes import batch_norm_statistics
+from normfield.measure.prepared import Prepared, check_choice, check_count, prepared
 from normfield.measure.result import Curvature
 from normfield.measure.solve import ROUNDING, Question, Solution, solve
-from normfield.measure.survey import survey
-from normfield.measure.untouched import untouched
 
-KINDS = ("fisher", "ggn", "hessian")
 METHODS = ("auto", "lanczos", "dense")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InvalidInput(expected=f"{name} one of {', '.join(choices)}", got=repr(value))
-
-
-def _check_loss_kind(loss: Loss, kind: str) -> None:
-    if kind == "fisher" and loss.no_fisher:
-        raise InvalidInput(
-            expected='loss="squared", "cross_entropy", nn.MSELoss() or nn.CrossEntropyLoss() for kind="fisher"',
-            got=f"{loss.name}: {loss.no_fisher}",
-            instead='use kind="ggn" or "hessian"',
-        )
-
-
-def _check_count(name: str, value: int | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise InvalidInput(expected=f"{name} an integer of at least 1", got=repr(value))
 
 
 def _check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
@@ -64,30 +39,16 @@ def _deadline(budget: float | None) -> float:
     return time.monotonic() + budget
 
 
-def _question(
-    loss: Any,
-    kind: str,
-    top: int,
-    tolerance: float,
-    method: str,
-    most: int | None,
-    deadline: float,
-    seed: int,
-) -> Question:
+def _question(top: int, tolerance: float, method: str, most: int | None, deadline: float) -> Question:
     """The question, checked as far as no model is needed."""
-    _check_choice("kind", kind, KINDS)
-    _check_choice("method", method, METHODS)
-    _check_count("top", top)
-    _check_count("max_products", most)
-    recognised = recognise(loss)
-    _check_loss_kind(recognised, kind)
-    return Question(recognised, kind, top, tolerance, method, most, deadline, seed)
+    check_choice("method", method, METHODS)
+    check_count("top", top)
+    check_count("max_products", most)
+    return Question(top, tolerance, method, most, deadline)
 
 
-def _result(
-    solution: Solution, question: Question, statistics: str, read: Batches, seconds: float
-) -> Curvature:
-    pairs = solution.pairs
+def _result(solution: Solution, measured: Prepared, seconds: float) -> Curvature:
+    pairs, read = solution.pairs, measured.batches
     found = len(pairs.values) > 0
     cluster = pairs.values[: solution.cluster]
     return Curvature(
@@ -100,9 +61,9 @@ def _result(
         error=pairs.error,
         products=pairs.products,
         status=pairs.status,
-        kind=question.kind,
-        loss=question.loss.name,
-        statistics=statistics,
+        kind=measured.kind,
+        loss=measured.loss.name,
+        statistics=measured.statistics,
         samples=read.samples,
         batches=len(read.items),
         dropped_samples=read.dropped_samples,
@@ -195,15 +156,12 @@ def curvature(
     (5.0, 0.76)
     """
     started = time.perf_counter()
-    question = _question(loss, kind, top, tolerance, method, max_products, _deadline(budget), seed)
-    _check_choice("on_failure", on_failure, ("raise", "return"))
-    function = ModelFunction.of(model)
-    _check_tolerance(tolerance, function.dtype)
-    with untouched(model, seed, function.device), batch_norm_statistics(model, statistics):
-        read = read_batches(batches)
-        output_shape = survey(function, read, question.loss, statistics)
-        solution = solve(function, read, output_shape, question)
-    result = _result(solution, question, statistics, read, time.perf_counter() - started)
+    check_choice("on_failure", on_failure, ("raise", "return"))
+    question = _question(top, tolerance, method, max_products, _deadline(budget))
+    with prepared(model, batches, loss, kind, statistics, seed) as measured:
+        _check_tolerance(tolerance, measured.function.dtype)
+        solution = solve(measured, question)
+    result = _result(solution, measured, time.perf_counter() - started)
     if not result.is_converged and on_failure == "raise":
         raise NumericalFailure(
             f'{result.status}; raise max_products or the budget, or use on_failure="return"', result
