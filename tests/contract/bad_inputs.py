@@ -1,0 +1,160 @@
+"""The registry of mistakes at the Python door: what is called, and words that its one line must hold.
+
+One entry is one mistake. `MODEL` and `DATA` are the only things that a call may touch, and it must leave them as
+they were; `{folder}` in a path is an empty folder, and it must stay empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import normfield as nf
+
+X = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
+Y = torch.arange(24) % 3
+DATA = (X, Y)
+NET = nf.mlp(inputs=4, width=6, depth=2, outputs=3)
+MODEL = nf.build(NET, seed=0)
+
+
+class Raising(nn.Linear):
+    """A forward that fails as a user's might."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        raise KeyError("mask")
+
+
+RAISING = Raising(4, 3)
+Entry = tuple[Callable[[Path], Any], str]
+
+DESCRIPTIONS: dict[str, Entry] = {
+    "no units": (lambda _: nf.Dense(0), "the width of Dense"),
+    "half a unit": (lambda _: nf.Dense(2.5), "the width of Dense"),
+    "variance of nothing": (lambda _: nf.Dense(3, weight_variance=0.0), "weight_variance above 0"),
+    "kernel of three numbers": (lambda _: nf.Conv(3, kernel=(3, 3, 3)), "kernel"),
+    "no stride": (lambda _: nf.Conv(3, stride=0), "stride"),
+    "negative epsilon": (lambda _: nf.BatchNorm(eps=-1e-5), "eps"),
+    "NaN gamma": (lambda _: nf.BatchNorm(gamma=float("nan")), "gamma"),
+    "unknown activation": (lambda _: nf.Activation("rely"), "expected an activation among"),
+    "slope without leaky": (lambda _: nf.Activation("relu", slope=0.1), "slope with leaky_relu only"),
+    "no branch": (lambda _: nf.Residual(()), "at least one layer in the branch"),
+    "layers that are words": (lambda _: nf.Network((4,), ["relu"]), "layers (Dense, Conv, BatchNorm"),
+    "layers that are one layer": (lambda _: nf.Network((4,), nf.Dense(3)), "a list of layers"),
+    "shape of nothing": (lambda _: nf.Network((0,), [nf.Dense(3)]), "input_shape"),
+    "dense layer on an image": (lambda _: nf.Network((3, 8, 8), [nf.Dense(3)]), "flat features before Dense"),
+    "convolution of features": (lambda _: nf.Network((4,), [nf.Conv(3)]), "before Conv"),
+    "branch of another shape": (
+        lambda _: nf.Network((4,), [nf.Residual((nf.Dense(3),))]),
+        "branch and shortcut of Residual to end in one shape, got (3,) and (4,)",
+    ),
+    "no depth": (lambda _: nf.mlp(inputs=4, width=6, depth=0, outputs=3), "depth"),
+    "pool with more padding than window": (lambda _: nf.AveragePool(2, padding=2), "at most half the window"),
+}
+
+THEORY: dict[str, Entry] = {
+    "a module for theory": (lambda _: nf.mean_field(MODEL), "Network"),
+    "unknown statistics": (lambda _: nf.mean_field(NET, "running"), "statistics"),
+    "parameters of another sort": (lambda _: nf.mean_field(NET, parameters="biases"), "parameters"),
+    "no samples": (lambda _: nf.mean_field(NET, samples=0), "samples"),
+    "momentum of one": (lambda _: nf.mean_field(NET).max_learning_rate(momentum=1.0), "momentum in [0, 1)"),
+    "negative momentum": (
+        lambda _: nf.mean_field(NET).max_learning_rate(momentum=-0.1),
+        "momentum in [0, 1)",
+    ),
+}
+
+MODULES: dict[str, Entry] = {
+    "a module to build": (lambda _: nf.build(MODEL), "a Network"),
+    "a seed of half": (lambda _: nf.build(NET, seed=0.5), "seed as a whole number"),
+    "whole-number weights": (lambda _: nf.build(NET, dtype=torch.int32), "floating-point dtype"),
+}
+
+MEASUREMENT: dict[str, Entry] = {
+    "a function for a module": (lambda _: nf.curvature(len, DATA), "a torch.nn.Module"),
+    "inputs alone": (lambda _: nf.curvature(MODEL, X), "batches"),
+    "targets of another length": (lambda _: nf.curvature(MODEL, (X, Y[:5])), "as many targets as inputs"),
+    "labels beyond the outputs": (lambda _: nf.curvature(MODEL, (X, Y + 1)), "labels from 0 to 2"),
+    "NaN in the inputs": (lambda _: nf.curvature(MODEL, (X * float("nan"), Y)), "finite inputs"),
+    "one sample to a batch norm": (lambda _: nf.curvature(MODEL, (X[:1], Y[:1])), "at least 2 samples"),
+    "features that do not fit": (lambda _: nf.curvature(MODEL, (X[:, :2], Y)), "inputs that the model takes"),
+    "a forward that raises": (lambda _: nf.curvature(RAISING, DATA), "raised KeyError"),
+    "nothing trainable": (lambda _: nf.curvature(nn.ReLU(), DATA), "trainable parameters"),
+    "a lazy module": (lambda _: nf.curvature(nn.LazyLinear(3), DATA), "run one forward pass first"),
+    "an unknown loss": (lambda _: nf.curvature(MODEL, DATA, "hinge"), "a loss: 'squared', 'cross_entropy'"),
+    "a loss that is a class": (lambda _: nf.curvature(MODEL, DATA, nn.MSELoss), "a loss"),
+    "a loss for each sample": (
+        lambda _: nf.curvature(MODEL, DATA, nn.MSELoss(reduction="none")),
+        'reduction="mean" or "sum"',
+    ),
+    "Fisher matrix of a callable": (
+        lambda _: nf.curvature(MODEL, DATA, lambda f, y: f.sum()),
+        'use kind="ggn" or "hessian"',
+    ),
+    "an unknown matrix": (lambda _: nf.curvature(MODEL, DATA, kind="kfac"), "fisher, ggn, hessian"),
+    "unknown statistics of a module": (
+        lambda _: nf.curvature(MODEL, DATA, statistics="eval"),
+        "batch, frozen, running",
+    ),
+    "no eigenvalue": (lambda _: nf.curvature(MODEL, DATA, top=0), "top an integer of at least 1"),
+    "no tolerance": (lambda _: nf.curvature(MODEL, DATA, tolerance=0.0), "a tolerance above 0"),
+    "more digits than the type has": (
+        lambda _: nf.curvature(MODEL, DATA, tolerance=1e-12),
+        "convert the model with .double()",
+    ),
+    "no time": (lambda _: nf.curvature(MODEL, DATA, budget=0.0), "a budget above 0 seconds"),
+}
+
+DATASETS: dict[str, Entry] = {
+    "an unknown name": (lambda _: nf.load("digitz"), "did you mean digits?"),
+    "a file that is not there": (lambda folder: nf.load(str(folder / "no.npz")), "no.npz"),
+    "no samples asked for": (lambda _: nf.load("digits", samples=0), "samples"),
+    "more samples than there are": (lambda _: nf.load("digits", samples=10**6), "1,437"),
+    "no such standardisation": (lambda _: nf.load("digits", standardise="unit"), "global, pixel"),
+    "a number for data": (lambda _: nf.load(3), "got int"),
+    "infinite inputs": (lambda _: nf.load((X / 0, Y)), "infinite"),
+    "a shape of another size": (lambda _: nf.load(DATA).shaped((5,)), "a shape with the 4 entries"),
+    "a batch of nothing": (lambda _: nf.load(DATA).batches(0, seed=0), "batch_size"),
+}
+
+TRAINING: dict[str, Entry] = {
+    "words for a model": (
+        lambda _: nf.critical_learning_rate("mlp", DATA),
+        "callable seed -> torch.nn.Module",
+    ),
+    "a batch larger than the data": (
+        lambda _: nf.critical_learning_rate(NET, DATA, batch_size=25),
+        "at most 24",
+    ),
+    "momentum above one": (
+        lambda _: nf.critical_learning_rate(NET, DATA, batch_size=8, momentum=1.5),
+        "momentum",
+    ),
+    "no restarts": (lambda _: nf.critical_learning_rate(NET, DATA, batch_size=8, restarts=0), "restarts"),
+    "no epochs": (lambda _: nf.critical_learning_rate(NET, DATA, batch_size=8, epochs=0), "epochs"),
+}
+
+DIAGNOSES: dict[str, Entry] = {
+    "no budget": (lambda _: nf.diagnose(NET, DATA, budget=0), "a budget above 0 seconds"),
+    "a batch beyond the data": (lambda _: nf.diagnose(NET, DATA, batch_size=25), "at most the 24 samples"),
+    "a loss in other words": (lambda _: nf.diagnose(NET, DATA, loss="l2"), 'loss "squared", "cross_entropy"'),
+    "data of another width": (lambda _: nf.diagnose(NET, (X[:, :2], Y)), "2"),
+    "a network that ends in an image": (
+        lambda _: nf.diagnose(nf.Network((1, 2, 2), [nf.Conv(3, kernel=1)]), DATA),
+        "end it with Flatten() or GlobalAveragePool()",
+    ),
+}
+
+REGISTRY: dict[str, Entry] = {
+    **DESCRIPTIONS,
+    **THEORY,
+    **MODULES,
+    **MEASUREMENT,
+    **DATASETS,
+    **TRAINING,
+    **DIAGNOSES,
+}
