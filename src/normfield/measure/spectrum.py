@@ -17,7 +17,8 @@ from normfield.measure.solve import ROUNDING, Question, Solution, solve
 METHODS = ("auto", "lanczos", "dense")
 
 
-def _check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
+def check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
+    """Refuse a tolerance that is no positive number or below what the dtype can hold."""
     least = 2 * ROUNDING * torch.finfo(dtype).eps
     if not isinstance(tolerance, int | float) or not 0 < tolerance < math.inf:
         raise InvalidInput(expected="a tolerance above 0, such as 1e-3", got=repr(tolerance))
@@ -159,7 +160,7 @@ def curvature(
     check_choice("on_failure", on_failure, ("raise", "return"))
     question = _question(top, tolerance, method, max_products, _deadline(budget))
     with prepared(model, batches, loss, kind, statistics, seed) as measured:
-        _check_tolerance(tolerance, measured.function.dtype)
+        check_tolerance(tolerance, measured.function.dtype)
         solution = solve(measured, question)
     result = _result(solution, measured, time.perf_counter() - started)
     if not result.is_converged and on_failure == "raise":
