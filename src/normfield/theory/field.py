@@ -10,13 +10,16 @@ import numpy as np
 
 from normfield.errors import InvalidInput
 from normfield.network import Network
+from normfield.report import Facts, fragment_html
 from normfield.report.plain_json import json_text
 from normfield.theory.cross_entropy import CrossEntropyEigenvalue, softmax_covariance_eigenvalues
 from normfield.theory.fisher import Term
 from normfield.theory.population import OrderParameters
+from normfield.theory.shown import one_network, terms_figure, terms_table
 
 if TYPE_CHECKING:
     import pandas
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,28 @@ class MeanField:
     def to_json(self, momentum: float = 0.0) -> str:
         """The same as JSON text; infinite or missing numbers are null, with a reason beside them."""
         return json_text(self.as_dict(momentum))
+
+    def plot(self) -> PlotlyFigure:
+        """What each layer's parameters add to λ_max, as stacked bars; ``order_parameters.plot()`` has the rest.
+
+        Raises
+        ------
+        InvalidInput
+            The field is a grid.
+        """
+        one_network(np.ndim(self.largest_eigenvalue) == 0, "terms", np.shape(self.largest_eigenvalue))
+        return terms_figure(self.terms).to_plotly()
+
+    def _repr_html_(self) -> str:
+        if np.ndim(self.largest_eigenvalue):
+            return fragment_html(str(self))
+        facts: list[tuple[str, float | str | None]] = [
+            ("λ_max", float(self.largest_eigenvalue)),
+            ("η* without momentum", float(self.max_learning_rate())),
+            ("statistics", self.statistics),
+            ("is the top eigenvalue", "yes" if self.is_top else "no, a lower bound"),
+        ]
+        return fragment_html(Facts(facts), terms_table(self.terms, "Terms of λ_max"), self.assumption)
 
     def __str__(self) -> str:
         if np.ndim(self.largest_eigenvalue):

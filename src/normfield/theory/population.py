@@ -18,9 +18,11 @@ import numpy as np
 
 from normfield.theory.chain import Affine, Block, Chain, Norm
 from normfield.theory.gaussian import Moments, moments, pair_moments, slope_argument_product
+from normfield.theory.shown import parameters_figure
 
 if TYPE_CHECKING:
     import pandas
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 Statistics = Literal["published", "frozen", "batch"]
 
@@ -56,6 +58,10 @@ class OrderParameters:
             columns["point"] = np.tile(np.arange(points), layers)
         columns |= {item.name: getattr(self, item.name).reshape(-1) for item in fields(self)}
         return pandas.DataFrame(columns)
+
+    def plot(self) -> PlotlyFigure:
+        """Every order parameter against the layer, on a logarithmic axis; raises InvalidInput for a grid."""
+        return parameters_figure(self).to_plotly()
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,17 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
+from normfield.errors import InvalidInput
+from normfield.report import Facts, Fold, fragment_html
 from normfield.report.plain_json import finite
 from normfield.train.boundaries import Boundary, Summary, summarise
 from normfield.train.run import Run
+from normfield.train.shown import final_loss_figure, runs_table
 from normfield.train.trials import INTERRUPTED, best_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 _NEAR = 0.3
 _SOFTMAX = ("cross_entropy", "CrossEntropyLoss")
@@ -191,6 +195,34 @@ class CriticalLearningRate:
             "runs": [{"restart": run.seed - self.seed, **run.summary()} for run in self.runs],
         }
         return json.dumps(finite({**found, "reason": self._reason, **given, **tables}))
+
+    def plot(self) -> PlotlyFigure:
+        """Loss after training against η, one point per run, with the edge, its error bar and η* marked.
+
+        Raises
+        ------
+        InvalidInput
+            No run finished.
+        """
+        figure = final_loss_figure(self)
+        if figure is None:
+            raise InvalidInput(
+                expected="at least one finished run to draw",
+                got=self.status,
+                instead="give it a larger budget",
+            )
+        return figure.to_plotly()
+
+    def _repr_html_(self) -> str:
+        lines = str(self).splitlines()
+        facts: list[tuple[str, float | str | None]] = [
+            ("runs diverge above", self.value if self.value is not None else self.status),
+            ("end worse than they began above", self.worse_value),
+            ("best seen", self.best_learning_rate),
+            ("η*", self.reference),
+        ]
+        runs = Fold(f"Every run ({len(self.runs)})", [runs_table(self.runs)])
+        return fragment_html(lines[0], Facts(facts), self.verdict, runs)
 
     def __str__(self) -> str:
         size = "full batch" if self.batch_size is None else f"batch {self.batch_size}"
