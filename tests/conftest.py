@@ -1,4 +1,4 @@
-"""A headless browser for tests of pages; and where CI runs, a skipped test is a failure."""
+"""No test downloads or reads a user's cache; a browser for tests of pages; where CI runs, a skip is a failure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,12 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep tests, and the processes that they start, from the network and from data sets in the user's cache."""
+    os.environ["NORMFIELD_OFFLINE"] = "1"
+    os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "normfield-tests-without-a-cache")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

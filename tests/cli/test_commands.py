@@ -166,8 +166,9 @@ def test_help_and_version_and_data():
     assert "diagnose" in answered()
     assert "Example: " in answered("diagnose", "--help")
     assert "normfield, version" in answered("--version")
-    assert "digits   found" in answered("data")
-    assert [row["name"] for row in json.loads(answered("data", "--json"))] == ["digits", "mnist", "cifar10"]
+    assert "inside the package" in answered("data")
+    names = [row["name"] for row in json.loads(answered("data", "--json"))]
+    assert names == ["digits", "mnist", "fashion-mnist", "cifar10"]
 
 
 BAD = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from normfield.data import available, load
 from normfield.data.cifar_binary import read_records
+from normfield.data.published import CIFAR10_MEMBER_MD5
 from normfield.errors import DataUnavailable, InvalidInput
 
 REAL = Path(os.environ.get("NORMFIELD_DATA", "nowhere"))
@@ -48,15 +50,16 @@ def test_batches_found_are_joined_and_missing_ones_named(folder):
     assert data.targets.tolist() == [3, 4, 5]
     assert (data.samples_used, data.samples_total, data.test_inputs) == (3, 50000, None)
     assert data.note == (
-        "training batches 2, 5 of 5 found; 1, 3, 4 missing; test_batch.bin missing, no test data; "
+        "of the set's 5 training batches only batches 2 and 5 (3 samples) are here, 1, 3 and 4 are missing; "
+        "test_batch.bin missing, no test data; "
         "data_batch_2.bin holds 1 samples, the published one 10,000; "
         "data_batch_5.bin holds 2 samples, the published one 10,000"
     )
     assert str(data).startswith(
-        "cifar10: 3 of 50,000 samples, shape (3, 32, 32), 10 classes, not standardised; train"
+        "cifar10: 3 of 50,000 samples, shape (3, 32, 32), 10 classes, not standardised; of the set's"
     )
-    assert available()[2].found
-    assert "lacks data_batch_1.bin, data_batch_3.bin" in available()[2].where
+    assert available()[3].found
+    assert "lacks data_batch_1.bin, data_batch_3.bin" in available()[3].where
 
 
 def test_more_samples_than_found_are_refused(folder):
@@ -89,15 +92,16 @@ def test_a_folder_that_may_not_be_searched_is_one_line(folder, forbidden):
     forbidden(folder)
     with pytest.raises(DataUnavailable, match=r"^cifar10 not found: [^\n]*; set NORMFIELD_DATA"):
         load("cifar10")
-    assert not available()[2].found
+    assert not available()[3].found
 
 
 def test_nothing_found_is_one_line(folder):
     with pytest.raises(
-        DataUnavailable, match=f"^cifar10 not found: {folder} holds none of data_batch_1.bin … .*; set"
+        DataUnavailable,
+        match=f"^cifar10 not found: {folder} lacks data_batch_1.bin, [^\n]*; set NORMFIELD_DATA",
     ):
         load("cifar10")
-    assert not available()[2].found
+    assert not available()[3].found
 
 
 @needs_cifar
@@ -108,3 +112,10 @@ def test_real_cifar10():
     assert data.inputs[99].flatten().byte().tolist() == list(content[3073 * 99 + 1 : 3073 * 100])
     assert data.targets[:5].tolist() == [6, 9, 9, 4, 1]
     assert data.samples_total == 50000
+
+
+@needs_cifar
+def test_the_published_checksums_are_those_of_the_real_files():
+    for name in ("data_batch_1.bin", "test_batch.bin"):
+        content = (REAL / "cifar-10-batches-bin" / name).read_bytes()
+        assert hashlib.md5(content, usedforsecurity=False).hexdigest() == CIFAR10_MEMBER_MD5[name]

@@ -106,7 +106,7 @@ def test_the_loss_of_precision_to_infinity_is_refused():
             "inputs as dense real numbers, got a tensor of type torch.float64 and lay",
         ),
         ((X.tolist(), Y), "inputs as a tensor or an array, got list; convert it with numpy.asarray"),
-        ((X, Y, Y), r"a name \(digits, mnist, cifar10\), a .npz file, .* got tuple of 3"),
+        ((X, Y, Y), r"a name \(digits, mnist, fashion-mnist, cifar10\), a .npz file, .* got tuple of 3"),
         (None, "got NoneType"),
         ("minst", "got 'minst'; did you mean mnist?"),
         ("model.py", "got 'model.py'; name the function as well, model.py:function"),

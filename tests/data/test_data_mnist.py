@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import struct
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from normfield.data import available, load
 from normfield.data.idx import parse_idx, read_content
+from normfield.data.published import MNIST
 from normfield.errors import DataUnavailable
 
 REAL = Path(os.environ.get("NORMFIELD_DATA", "nowhere"))
@@ -99,8 +101,8 @@ def test_missing_training_file_says_what_where_and_what_to_set(root):
     with pytest.raises(DataUnavailable) as caught:
         load("mnist")
     assert str(caught.value) == (
-        f"mnist not found: {root / 'mnist'} lacks train-labels-idx1-ubyte[.gz]; "
-        "set NORMFIELD_DATA to a folder with these in its subfolder mnist"
+        f"mnist not found: {root / 'mnist'} lacks train-labels-idx1-ubyte, and NORMFIELD_OFFLINE forbids to download "
+        "it; set NORMFIELD_DATA to a folder that has its files in the subfolder mnist"
     )
     assert available()[1][1] is False
 
@@ -108,11 +110,19 @@ def test_missing_training_file_says_what_where_and_what_to_set(root):
 def test_unset_folder_is_said(monkeypatch):
     monkeypatch.delenv("NORMFIELD_DATA", raising=False)
     with pytest.raises(
-        DataUnavailable, match=r"^mnist \(subfolder mnist\) not found: NORMFIELD_DATA is not set; set"
+        DataUnavailable,
+        match=r"^mnist not found: NORMFIELD_DATA is not set, and NORMFIELD_OFFLINE [^\n]*; set",
     ):
         load("mnist")
-    assert [row[:2] for row in available()] == [("digits", True), ("mnist", False), ("cifar10", False)]
-    assert available()[1].where == "NORMFIELD_DATA is not set"
+    assert {row.name: row.found for row in available()} == {
+        "digits": True,
+        "mnist": False,
+        "fashion-mnist": False,
+        "cifar10": False,
+    }
+    assert available()[1].where == (
+        "not here (NORMFIELD_DATA is not set): download with normfield data fetch mnist"
+    )
 
 
 def test_a_folder_that_may_not_be_searched_is_one_line(root, forbidden):
@@ -124,7 +134,7 @@ def test_a_folder_that_may_not_be_searched_is_one_line(root, forbidden):
 
 
 def test_absent_subfolder_is_said(root):
-    assert available()[1].where == f"{root / 'mnist'}: no such folder"
+    assert available()[1].where.startswith(f"not here ({root / 'mnist'}: no such folder): download with")
 
 
 def damaged(how: str, content: bytes) -> bytes:
@@ -187,6 +197,13 @@ def test_real_mnist():
         assert struct.unpack(">IIII", file.read(16)) == (2051, 10000, 28, 28)
         total = int(np.frombuffer(file.read(), np.uint8).sum(dtype=np.int64))
     assert int(data.test_inputs.double().sum()) == total
+
+
+@needs_mnist
+def test_the_published_sizes_and_checksums_are_those_of_the_real_files():
+    for file in MNIST:
+        content = (REAL / "mnist" / file.name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
 
 
 @needs_mnist

@@ -28,7 +28,9 @@ class ModelFlags:
         kind=str,
     )
     data: str = flag(
-        "digits", "digits, mnist, cifar10, FILE.npz, path.py:function or package.module:function."
+        "digits",
+        "digits, mnist, fashion-mnist, cifar10 (downloaded unless here: normfield data), FILE.npz, path.py:function or "
+        "package.module:function.",
     )
     samples: int | None = flag(None, "Use the first so many training samples.", kind=int)
     standardise: str | None = flag(
@@ -50,7 +52,13 @@ class ModelFlags:
             raise InvalidInput(
                 expected="either --model or the flags of a network", got=f"--model and {', '.join(idle)}"
             )
-        data = load(self.data, samples=self.samples, standardise=_any(self.standardise), seed=self.seed)
+        data = load(
+            self.data,
+            samples=self.samples,
+            standardise=_any(self.standardise),
+            seed=self.seed,
+            quiet=bool(click.get_current_context().params.get("json")),
+        )
         model = self._network(flags, data) if self.model is None else _called(self.model, self.seed)
         return model, data.shaped(model.input_shape) if isinstance(model, Network) else data
 

@@ -1,13 +1,14 @@
-"""Where named data sets are looked for: the folder that NORMFIELD_DATA names."""
+"""Where named data sets are looked for: the folder that NORMFIELD_DATA names, then the user's cache folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from normfield.errors import DataUnavailable
+import pooch
 
 VARIABLE = "NORMFIELD_DATA"
+OFFLINE = "NORMFIELD_OFFLINE"
 
 
 def data_folder() -> Path | None:
@@ -16,14 +17,14 @@ def data_folder() -> Path | None:
     return Path(named).expanduser() if named else None
 
 
-def required_folder(looked_for: str) -> Path:
-    """Return the data folder, or say that it is not set and what was looked for in it."""
-    folder = data_folder()
-    if folder is None:
-        raise DataUnavailable(
-            f"{looked_for} not found: {VARIABLE} is not set; set it to the folder that holds it"
-        )
-    return folder
+def cache_folder() -> Path:
+    """Return the folder in the user's cache into which downloads go; it may not exist yet."""
+    return Path(pooch.os_cache("normfield"))
+
+
+def is_offline() -> bool:
+    """Say whether NORMFIELD_OFFLINE forbids downloads: set, and neither empty nor 0."""
+    return os.environ.get(OFFLINE, "") not in ("", "0")
 
 
 def first_file(folder: Path, names: tuple[str, ...]) -> Path | None:

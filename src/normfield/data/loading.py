@@ -37,6 +37,7 @@ class _Request:
     classes: int | None
     max_bytes: int
     standardise: Standardisation | None
+    quiet: bool
 
     def __post_init__(self) -> None:
         if self.standardise is not None:
@@ -56,6 +57,7 @@ def load(
     *,
     classes: int | None = None,
     max_bytes: int = 2**30,
+    quiet: bool = False,
 ) -> DataSet:
     """Make a data set of a name, a file, a loader or tensors.
 
@@ -67,8 +69,9 @@ def load(
     Parameters
     ----------
     name_or_data
-        ``"digits"`` (in the package), ``"mnist"`` or ``"cifar10"`` (in the folder that the environment
-        variable NORMFIELD_DATA names); a ``.npz`` file with inputs and targets, or x and y, and optionally
+        ``"digits"`` (in the package), ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"`` (in the folder that the
+        environment variable NORMFIELD_DATA names, else in the user's cache folder, into which they are
+        downloaded when they are in neither); a ``.npz`` file with inputs and targets, or x and y, and optionally
         test_inputs and test_targets; a pair (x, y) of tensors or arrays; a ``DataLoader`` or ``Dataset``,
         read once; a string ``path.py:function`` or ``package.module:function`` whose function, called
         without arguments, returns any of these; or a `DataSet`.
@@ -84,6 +87,8 @@ def load(
         Number of classes; by default 1 + the largest label.
     max_bytes : int
         Bytes kept of a loader or ``Dataset``; where it holds more, the rest is not read and ``note`` says so.
+    quiet : bool
+        Show no progress of a download; it is shown on standard error, on a terminal only.
 
     Returns
     -------
@@ -96,14 +101,14 @@ def load(
         Something else than the above, or data that are empty, not finite, of labels out of range or of
         lengths that differ.
     DataUnavailable
-        A file is missing, truncated or corrupt.
+        A file is truncated or corrupt, or is not here and could not be downloaded.
 
     Examples
     --------
     >>> print(load("digits", samples=400))
     digits: 400 of 1,797 samples, shape (1, 8, 8), 10 classes, one mean and one standard deviation
     """
-    request = _Request(samples, seed, classes, max_bytes, standardise)
+    request = _Request(samples, seed, classes, max_bytes, standardise, quiet)
     source, name = _resolved(name_or_data, request)
     data = _first(_read(source, name, request), samples)
     by_default = "global" if isinstance(source, str) and source in NAMED else data.standardise
@@ -145,7 +150,7 @@ def _read(source: Any, name: str | None, request: _Request) -> DataSet:
     if isinstance(source, DataSet):
         return _of_classes(source, request.classes)
     if isinstance(source, str) and source in NAMED:
-        return from_name(source, request.samples, request.classes)
+        return from_name(source, request.samples, request.classes, request.quiet)
     if isinstance(source, (str, Path)) and str(source).endswith(".npz"):
         return from_npz(Path(source).expanduser(), request.classes, name)
     if isinstance(source, (DataLoader, Dataset)):

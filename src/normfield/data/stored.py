@@ -11,6 +11,14 @@ from normfield.data.checks import check_enough
 from normfield.data.dataset import DataSet
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Whether a file is the published one (None: that cannot be told), and words for where it is not."""
+
+    is_same: bool | None
+    words: str
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """Images as uint8 (samples, channels, rows, columns), labels as uint8 (samples,)."""
