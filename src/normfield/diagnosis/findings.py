@@ -9,6 +9,7 @@ from normfield.diagnosis.answer import Answer
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.curves import CLOSED_FORM, rates_over_gamma
 from normfield.diagnosis.subject import Subject
+from normfield.measure.signals import LayerSignals
 from normfield.report import Finding, format_number
 from normfield.theory import mean_field
 from normfield.train import CriticalLearningRate
@@ -17,7 +18,9 @@ _AGREE = 0.1  # relative difference below which theory and measurement are said 
 _SPLIT = 1.1  # largest over mean of the top eigenvalues from which finite width is worth a word
 
 
-def find(subject: Subject, asked: Asked, answers: Mapping[str, Answer]) -> tuple[Finding, ...]:
+def find(
+    subject: Subject, asked: Asked, answers: Mapping[str, Answer], signals: LayerSignals | None = None
+) -> tuple[Finding, ...]:
     """Every finding that the answers support, the most useful first."""
     found = [
         _limit(asked, answers),

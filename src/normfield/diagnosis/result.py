@@ -12,6 +12,7 @@ from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.page import page_of
 from normfield.diagnosis.subject import Subject
+from normfield.measure.signals import LayerSignals
 from normfield.report import Column, Finding, Table, table_text, write
 from normfield.report.plain_json import json_text, plain
 
@@ -35,6 +36,8 @@ class Diagnosis:
         The network and the data.
     seconds
         Wall-clock time of the whole diagnosis.
+    signals
+        Signal and gradient scale at each layer, on the first batch; None where they could not be measured.
     """
 
     answers: Mapping[str, Answer]
@@ -42,6 +45,7 @@ class Diagnosis:
     asked: Asked
     subject: Subject
     seconds: float
+    signals: LayerSignals | None = None
 
     def table(self) -> Table:
         """The four answers side by side."""

@@ -1,0 +1,69 @@
+"""Signal and gradient scale by layer, measured on the first batch, beside theory's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from normfield.diagnosis.asked import Asked
+from normfield.diagnosis.subject import Subject
+from normfield.errors import NormfieldError
+from normfield.measure.signals import LayerSignals, layer_signals
+from normfield.theory import MeanField
+
+
+def signals_of(subject: Subject, asked: Asked) -> LayerSignals | None:
+    """One forward and one backward pass over the first batch; None where the module has no affine layer or refuses."""
+    batch = subject.data.batches(asked.batch_size, asked.seed)[0]
+    try:
+        found = layer_signals(subject.module, batch, asked.loss, asked.statistics, asked.seed)
+    except NormfieldError:
+        return None
+    return found if found.layers else None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What theory expects at the same layers.
+
+    Attributes
+    ----------
+    signal
+        √q of each layer.
+    gradient
+        √(q̃ · positions) of each layer, scaled to the measured gradient at the last hidden layer.
+    gradient_growth
+        By what the gradient's norm grows per layer going backwards, deep inside; None for fewer than four layers.
+    """
+
+    signal: np.ndarray
+    gradient: np.ndarray
+    gradient_growth: float | None
+
+
+def expected(field: MeanField | None, found: LayerSignals) -> Expected | None:
+    """Theory's scales; None without theory, or where the module calls another number of layers than theory knows."""
+    if field is None or len(field.order_parameters.q) != len(found.layers) or len(found.layers) < 2:
+        return None
+    parameters = field.order_parameters
+    positions = np.array([layer.positions for layer in found.layers])
+    gradient = np.sqrt(parameters.q_tilde * positions)
+    if not np.all(gradient > 0):
+        return None
+    anchor = found.layers[-2].gradient / gradient[-2]
+    return Expected(np.sqrt(parameters.q), gradient * anchor, growth_inside(field))
+
+
+def growth_inside(field: MeanField) -> float | None:
+    """√(q̃² / q̃³), theory's growth of the gradient per layer where layers repeat; None for fewer than four layers."""
+    q_tilde = field.order_parameters.q_tilde
+    if len(q_tilde) < 4 or not (q_tilde[1] > 0 and q_tilde[2] > 0):
+        return None
+    return math.sqrt(float(q_tilde[1] / q_tilde[2]))
+
+
+def trainable_depth(growth: float) -> float:
+    """16ξ, ξ = 1/ln λ_G: batch-norm networks deeper than that do not train; λ_G is the squared growth [Yang, Fig. 2]."""
+    return math.inf if growth <= 1 else 16 / (2 * math.log(growth))

@@ -1,0 +1,104 @@
+"""How far to trust each answer: what kind of number it is, its error bar, and where the bar comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from normfield.diagnosis.answer import Answer
+
+HEADINGS = {"theory": "Theory", "kernel": "Kernel", "measured": "Measured curvature", "trained": "Training"}
+
+#: What the three kinds of number are.
+KINDS = {
+    "bound": "the true value lies below it",
+    "estimate": "of linear stability, so of the first steps",
+    "observed": "seen in runs from start to end",
+}
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What an answer's number is worth.
+
+    Attributes
+    ----------
+    kind
+        "bound", "estimate" or "observed".
+    low, high
+        The ends of its error bar; None where it has none of its own.
+    bar
+        Where the error bar comes from, or why there is none.
+    """
+
+    kind: str
+    low: float | None
+    high: float | None
+    bar: str
+
+    @property
+    def decades(self) -> float | None:
+        """Half the error bar, in decades."""
+        if self.low is None or self.high is None:
+            return None
+        return math.log10(self.high / self.low) / 2
+
+
+def has_rate(answer: Answer) -> bool:
+    """Whether an answer has a number that an axis can show."""
+    rate = answer.max_learning_rate
+    return rate is not None and 0 < rate < math.inf
+
+
+def is_bound(answer: Answer) -> bool:
+    """Whether an answer's number is only an upper bound."""
+    return not bool(getattr(answer.detail, "is_top", True))
+
+
+def trust(answer: Answer) -> Trust | None:
+    """How far to trust one answer; None where it has no number."""
+    rate = answer.max_learning_rate
+    if rate is None or not has_rate(answer):
+        return None
+    low, high = answer.interval or (None, None)
+    if answer.name == "trained":
+        return Trust("observed", low, high, _trained_bar(answer))
+    if is_bound(answer):
+        return Trust("bound", None, None, "no error bar: another direction is steeper")
+    if low is not None:
+        return Trust("estimate", low, high, "spread over networks")
+    error = getattr(answer.detail, "error", None)
+    if answer.name == "measured" and error is not None and 0 <= error < 1:
+        return Trust("estimate", rate / (1 + error), rate / (1 - error), "numerical error alone")
+    return Trust("estimate", None, None, "no error bar of its own: exact at infinite width")
+
+
+def _trained_bar(answer: Answer) -> str:
+    spread = getattr(answer.detail, "spread", None)
+    return "spread over restarts and width of the brackets" if spread is not None else "width of the bracket"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far several answers lie apart: largest over smallest."""
+
+    names: tuple[str, ...]
+    factor: float
+
+    @property
+    def decades(self) -> float:
+        """log₁₀ of the factor."""
+        return math.log10(self.factor)
+
+
+def agreement(answers: Iterable[Answer]) -> Agreement | None:
+    """How far the answers that are no mere bounds lie apart; None where fewer than two are left."""
+    found = {
+        answer.name: answer.max_learning_rate or 0.0
+        for answer in answers
+        if has_rate(answer) and not is_bound(answer)
+    }
+    if len(found) < 2:
+        return None
+    return Agreement(tuple(found), max(found.values()) / min(found.values()))
