@@ -11,6 +11,7 @@ from normfield.diagnosis.answering import kernel_answer, measured_answer, theory
 from normfield.diagnosis.asked import Asked, Loss
 from normfield.diagnosis.findings import find
 from normfield.diagnosis.result import Diagnosis
+from normfield.diagnosis.signals import signals_of
 from normfield.diagnosis.subject import Subject
 from normfield.errors import InvalidInput
 
@@ -84,12 +85,13 @@ def diagnose(
     answers = {"theory": theory_answer(subject, asked), "kernel": kernel_answer()}
     say("measuring the curvature")
     answers["measured"] = measured_answer(subject, asked)
+    signals = signals_of(subject, asked)
     reference = answers["measured"] if answers["measured"].status == "answered" else answers["theory"]
     say("training")
     left = budget - (time.perf_counter() - began)
     answers["trained"] = trained_answer(subject, asked, reference, left, progress)
-    findings = find(subject, asked, answers)
-    return Diagnosis(answers, findings, asked, subject, time.perf_counter() - began)
+    findings = find(subject, asked, answers, signals)
+    return Diagnosis(answers, findings, asked, subject, time.perf_counter() - began, signals)
 
 
 def _batch_size(batch_size: int | None, samples: int) -> int:
