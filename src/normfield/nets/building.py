@@ -13,6 +13,7 @@ from torch.nn.utils import skip_init
 
 from normfield.errors import InvalidInput
 from normfield.nets.modules import Pointwise, ResidualBlock
+from normfield.nets.notes import Drawn, leave_note
 from normfield.network import (
     Activation,
     AveragePool,
@@ -23,6 +24,7 @@ from normfield.network import (
     GlobalAveragePool,
     Layer,
     LayerNorm,
+    MaxPool,
     Network,
     Residual,
     RMSNorm,
@@ -55,7 +57,8 @@ def build(
     Returns
     -------
     torch.nn.Sequential
-        One module per layer, in training mode; ``nn.BatchNorm1d/2d`` with default running statistics.
+        One module per layer, in training mode; ``nn.BatchNorm1d/2d`` with default running statistics. Each
+        keeps a note of its layer (a plain attribute), by which `describe` goes back exactly.
 
     Raises
     ------
@@ -88,6 +91,10 @@ class _Drawing:
     network: Network
     generator: torch.Generator
 
+    def note(self, layer: Layer, shape: Shape) -> Drawn:
+        """What `describe` reads again."""
+        return Drawn(layer, shape, self.network.weight_variance, self.network.bias_variance)
+
     def fill(self, module: nn.Module, layer: Dense | Conv) -> nn.Module:
         """W ~ N(0, σ_w²/fan_in), b ~ N(0, σ_b²), the layer's variances before the network's."""
         weight_variance, bias_variance = self.network.variances(layer)
@@ -102,7 +109,7 @@ class _Drawing:
 def _chain(layers: Sequence[Layer], shape: Shape, drawing: _Drawing) -> nn.Sequential:
     modules = []
     for layer in layers:
-        modules.append(_module(layer, shape, drawing))
+        modules.append(leave_note(_module(layer, shape, drawing), drawing.note(layer, shape)))
         shape = layer.output_shape(shape)
     return nn.Sequential(*modules)
 
@@ -164,6 +171,11 @@ def _(layer: Flatten, shape: Shape, drawing: _Drawing) -> nn.Module:
 @_module.register
 def _(layer: AveragePool, shape: Shape, drawing: _Drawing) -> nn.Module:
     return nn.AvgPool2d(layer.window, layer.stride, layer.padding)  # type: ignore[arg-type]
+
+
+@_module.register
+def _(layer: MaxPool, shape: Shape, drawing: _Drawing) -> nn.Module:
+    return nn.MaxPool2d(layer.window, layer.stride, layer.padding)  # type: ignore[arg-type]
 
 
 @_module.register

@@ -54,9 +54,35 @@ def leaky_relu(slope: float) -> ActivationFunction:
     )
 
 
+# Fixed point of unit Gaussian variance [Klambauer et al. 2017, Eq. 14], to torch's digits.
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def _selu(ops: Any, x: Any) -> Any:
+    return _SELU_SCALE * (ops.relu(x) + _SELU_ALPHA * ops.expm1(-ops.relu(-x)))
+
+
+def _selu_derivative(ops: Any, x: Any) -> Any:
+    return _SELU_SCALE * ops.where(x > 0, x * 0 + 1, _SELU_ALPHA * ops.exp(-ops.relu(-x)))
+
+
 def _gelu_derivative(ops: Any, x: Any) -> Any:
     density = ops.exp(-x * x / 2) / math.sqrt(2 * math.pi)
     return (1 + ops.erf(x / math.sqrt(2))) / 2 + x * density
+
+
+def _gelu_inside(x: Any) -> Any:
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+
+
+def _gelu_tanh_derivative(ops: Any, x: Any) -> Any:
+    t = ops.tanh(_gelu_inside(x))
+    return (1 + t) / 2 + x * (1 - t**2) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2) / 2
+
+
+def _mish_derivative(ops: Any, x: Any) -> Any:
+    t = ops.tanh(ops.softplus(x))
+    return t + x * (1 - t**2) * ops.sigmoid(x)
 
 
 def _silu_derivative(ops: Any, x: Any) -> Any:
@@ -82,6 +108,9 @@ _ROWS = (
     ),
     ActivationFunction("tanh", lambda ops, x: ops.tanh(x), lambda ops, x: 1 - ops.tanh(x) ** 2, "odd"),
     ActivationFunction("gelu", lambda ops, x: x * (1 + ops.erf(x / math.sqrt(2))) / 2, _gelu_derivative),
+    ActivationFunction(
+        "gelu_tanh", lambda ops, x: x * (1 + ops.tanh(_gelu_inside(x))) / 2, _gelu_tanh_derivative
+    ),
     ActivationFunction("silu", lambda ops, x: x * ops.sigmoid(x), _silu_derivative),
     ActivationFunction(
         "sigmoid", lambda ops, x: ops.sigmoid(x), lambda ops, x: ops.sigmoid(x) * ops.sigmoid(-x)
@@ -92,6 +121,8 @@ _ROWS = (
         lambda ops, x: ops.relu(x) + ops.expm1(-ops.relu(-x)),
         lambda ops, x: ops.where(x > 0, x * 0 + 1, ops.exp(-ops.relu(-x))),
     ),
+    ActivationFunction("mish", lambda ops, x: x * ops.tanh(ops.softplus(x)), _mish_derivative),
+    ActivationFunction("selu", _selu, _selu_derivative),
 )
 
 #: Every activation known by name.

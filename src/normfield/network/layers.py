@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any
 
 from normfield.errors import InvalidInput
-from normfield.network.activations import ActivationFunction, activation_named, leaky_relu
+from normfield.network.activations import ACTIVATIONS, ActivationFunction, activation_named, leaky_relu
 from normfield.network.checks import finite_number, optional_number, pair_of, whole_number
 
 #: (features,) of a dense layer or (channels, height, width) of an image.
 Shape = tuple[int, ...]
 
 
-def _image(shape: Shape, layer: str) -> tuple[int, int, int]:
+def image_shape(shape: Shape, layer: str) -> tuple[int, int, int]:
+    """``shape`` as (channels, height, width); raises InvalidInput where it is flat."""
     if len(shape) != 3:
         raise InvalidInput(
             expected=f"an image (channels, height, width) before {layer}",
@@ -25,7 +26,8 @@ def _image(shape: Shape, layer: str) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _windows(size: int, window: int, stride: int, padding: int, layer: str) -> int:
+def windows_along(size: int, window: int, stride: int, padding: int, layer: str) -> int:
+    """How many windows fit along one axis; raises InvalidInput where none does."""
     if size + 2 * padding < window:
         raise InvalidInput(
             expected=f"an image at least as large as the {window}-pixel window of {layer}",
@@ -47,13 +49,21 @@ class Layer:
         """Trainable numbers of this layer, given the shape before it."""
         return 0
 
-    def __str__(self) -> str:
-        changed = [
-            f"{item.name}={getattr(self, item.name)}"
+    def stated(self) -> dict[str, Any]:
+        """The fields that are not at their defaults, pairs of equal numbers as one; an activation's name always."""
+        return {
+            item.name: _one_or_two(getattr(self, item.name))
             for item in fields(self)
-            if item.default is MISSING or getattr(self, item.name) != item.default
-        ]
-        return f"{type(self).__name__}({', '.join(changed)})"
+            if item.default is MISSING or item.name == "function" or not self._is_at_default(item)
+        }
+
+    def _is_at_default(self, item: Field) -> bool:
+        return replace(self, **{item.name: item.default}) == self
+
+    def __str__(self) -> str:
+        return (
+            f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.stated().items())})"
+        )
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():
@@ -148,9 +158,9 @@ class Conv(Layer):
         return self.windows[0][0] * self.windows[1][0]
 
     def output_shape(self, shape: Shape) -> Shape:
-        _, height, width = _image(shape, "Conv")
+        _, height, width = image_shape(shape, "Conv")
         down, across = self.windows
-        return self.channels, _windows(height, *down, "Conv"), _windows(width, *across, "Conv")
+        return self.channels, windows_along(height, *down, "Conv"), windows_along(width, *across, "Conv")
 
     def parameter_count(self, shape: Shape) -> int:
         return shape[0] * self.kernel_positions * self.channels + self.channels * self.bias
@@ -239,7 +249,10 @@ class Activation(Layer):
             self._set(slope=finite_number(self.slope, "slope"))
         if isinstance(self.function, str):
             self._set(function=activation_named(self.function).name)
-        elif not isinstance(self.function, ActivationFunction) and not callable(self.function):
+        elif isinstance(self.function, ActivationFunction):
+            if ACTIVATIONS.get(self.function.name) is self.function:
+                self._set(function=self.function.name)
+        elif not callable(self.function):
             raise InvalidInput(
                 expected="an activation's name, an ActivationFunction or a callable", got=repr(self.function)
             )
@@ -261,40 +274,6 @@ class Flatten(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
-
-
-@dataclass(frozen=True)
-class AveragePool(Layer):
-    """Average over windows of an image; the stride is the window unless given; padding counts as zeros."""
-
-    window: int | tuple[int, int] = 2
-    stride: int | tuple[int, int] | None = None
-    padding: int | tuple[int, int] = 0
-
-    def __post_init__(self) -> None:
-        window = pair_of(self.window, "window", 1)
-        stride = window if self.stride is None else pair_of(self.stride, "stride", 1)
-        padding = pair_of(self.padding, "padding", 0)
-        if any(2 * p > w for p, w in zip(padding, window, strict=True)):
-            raise InvalidInput(expected="padding of at most half the window", got=f"{padding} for {window}")
-        self._set(window=window, stride=stride, padding=padding)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        channels, height, width = _image(shape, "AveragePool")
-        window, stride, padding = (pair_of(v, "window", 0) for v in (self.window, self.stride, self.padding))
-        return (
-            channels,
-            _windows(height, window[0], stride[0], padding[0], "AveragePool"),
-            _windows(width, window[1], stride[1], padding[1], "AveragePool"),
-        )
-
-
-@dataclass(frozen=True)
-class GlobalAveragePool(Layer):
-    """Average of each channel over all positions: (channels, height, width) to (channels,)."""
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return (_image(shape, "GlobalAveragePool")[0],)
 
 
 @dataclass(frozen=True)
@@ -328,6 +307,12 @@ class Residual(Layer):
             for path in (self.branch, self.shortcut)
             for layer, before in zip(path, through(path, shape)[:-1], strict=True)
         )
+
+
+def _one_or_two(value: Any) -> Any:
+    """(3, 3) as 3, the rest as it is."""
+    is_pair = isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) for v in value)
+    return value[0] if is_pair and value[0] == value[1] else value
 
 
 def layer_tuple(layers: Any, where: str) -> tuple[Layer, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from normfield.errors import InvalidInput
 from normfield.network.checks import finite_number, whole_number
@@ -17,6 +17,14 @@ from normfield.network.layers import (
     Shape,
     layer_tuple,
     through,
+)
+from normfield.network.serial import (
+    fields_of,
+    from_json_text,
+    from_toml_text,
+    json_text,
+    table_of,
+    toml_text,
 )
 
 if TYPE_CHECKING:
@@ -128,6 +136,65 @@ class Network:
         import pandas
 
         return pandas.DataFrame(self._rows(), columns=["layer", "shape", "parameters"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table that `to_toml` and `to_json` write: plain numbers, words and lists.
+
+        Raises
+        ------
+        InvalidInput
+            An activation is a function of the user's own, which no file holds.
+        """
+        return table_of({item.name: getattr(self, item.name) for item in fields(self)})
+
+    def to_toml(self) -> str:
+        """The network as TOML text, one ``[[layers]]`` table per layer; fields at their defaults are left out.
+
+        Raises
+        ------
+        InvalidInput
+            As in `to_dict`.
+
+        Examples
+        --------
+        >>> print(Network((64,), [Dense(10)]).to_toml().strip())
+        input_shape = [
+            64,
+        ]
+        weight_variance = 2.0
+        bias_variance = 0.5
+        <BLANKLINE>
+        [[layers]]
+        type = "Dense"
+        width = 10
+        """
+        return toml_text(self.to_dict())
+
+    def to_json(self) -> str:
+        """The network as JSON text with the same keys; raises as `to_dict`."""
+        return json_text(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, table: Any) -> Network:
+        """The network of such a table.
+
+        Raises
+        ------
+        InvalidInput
+            A key or a layer's type is unknown or missing, or a value has another type or does not fit; the
+            message names the layer.
+        """
+        return cls(**fields_of(table))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Network:
+        """The network that TOML text describes; raises as `from_dict`."""
+        return cls.from_dict(from_toml_text(text))
+
+    @classmethod
+    def from_json(cls, text: str) -> Network:
+        """The network that JSON text describes; raises as `from_dict`."""
+        return cls.from_dict(from_json_text(text))
 
     def __str__(self) -> str:
         rows = [("input", self.input_shape, 0), *self._rows()]

@@ -9,8 +9,9 @@ from typing import Any
 from normfield.errors import InvalidInput
 from normfield.network.activations import ActivationFunction
 from normfield.network.checks import whole_number
-from normfield.network.layers import Activation, BatchNorm, Conv, Dense, Flatten, GlobalAveragePool, Layer
+from normfield.network.layers import Activation, BatchNorm, Conv, Dense, Flatten, Layer
 from normfield.network.network import Network
+from normfield.network.pooling import GlobalAveragePool
 
 Phi = str | ActivationFunction | Callable[[Any], Any]
 

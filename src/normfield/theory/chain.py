@@ -21,6 +21,7 @@ from normfield.network import (
     GlobalAveragePool,
     Layer,
     LayerNorm,
+    MaxPool,
     Network,
     Residual,
     RMSNorm,
@@ -137,6 +138,7 @@ def read_chain(network: Network, grid: Grid) -> Chain:
 def _refuse_unknown(layers: tuple[Layer, ...]) -> None:
     reasons = {
         Residual: "residual branches add their order parameters with those of the skip",
+        MaxPool: "the maximum of correlated Gaussians is no function of their variances and covariances",
         AveragePool: "pooling couples the gradients of different positions",
         GlobalAveragePool: "a pooled head couples the gradients of all positions (16.8 measured against 130.7)",
     }
