@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         NumericalFailure,
     )
     from normfield.measure import Curvature, curvature
-    from normfield.nets import build
+    from normfield.nets import Description, build, describe, examine
     from normfield.network import (
         Activation,
         ActivationFunction,
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
         Flatten,
         GlobalAveragePool,
         LayerNorm,
+        MaxPool,
         Network,
         Residual,
         RMSNorm,
         convnet,
         mlp,
+        read_network,
     )
     from normfield.theory import MeanField, mean_field
     from normfield.train import CriticalLearningRate, critical_learning_rate
@@ -46,7 +48,7 @@ _HOMES = {
     "diagnosis": ("Diagnosis", "diagnose"),
     "errors": ("DataUnavailable", "InvalidInput", "NormfieldError", "NotCovered", "NumericalFailure"),
     "measure": ("Curvature", "curvature"),
-    "nets": ("build",),
+    "nets": ("Description", "build", "describe", "examine"),
     "network": (
         "Activation",
         "ActivationFunction",
@@ -57,11 +59,13 @@ _HOMES = {
         "Flatten",
         "GlobalAveragePool",
         "LayerNorm",
+        "MaxPool",
         "Network",
         "RMSNorm",
         "Residual",
         "convnet",
         "mlp",
+        "read_network",
     ),
     "theory": ("MeanField", "mean_field"),
     "train": ("CriticalLearningRate", "critical_learning_rate"),

@@ -1,5 +1,7 @@
-"""The second reading of a description: a PyTorch module."""
+"""The second reading of a description: a PyTorch module, and the way back from one."""
 
 from normfield.nets.building import build
+from normfield.nets.description import DescribedLayer, Description
+from normfield.nets.examining import describe, examine
 
-__all__ = ["build"]
+__all__ = ["DescribedLayer", "Description", "build", "describe", "examine"]
