@@ -14,10 +14,13 @@ from normfield.errors import InvalidInput
 from normfield.measure.lanczos import CONVERGED, LargestCheck
 from normfield.measure.shown import eigenvalue_figure, eigenvalue_table
 from normfield.report import Facts, fragment_html
+from normfield.measure.shown import eigenvalue_figure, eigenvalue_table
+from normfield.report import Facts, fragment_html
 from normfield.report.plain_json import finite
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure as PlotlyFigure
     from plotly.graph_objects import Figure as PlotlyFigure
 
 
@@ -141,6 +144,20 @@ class Curvature:
             return "no learning-rate limit: the largest eigenvalue is not positive"
         plain, heavy = self.max_learning_rate(), self.max_learning_rate(0.9)
         return f"largest stable learning rate {plain:.4g} (momentum 0.9: {heavy:.4g})"
+
+    def plot(self) -> PlotlyFigure:
+        """The eigenvalues by rank, with the mean of their cluster; raises InvalidInput where none was found."""
+        return eigenvalue_figure(self).to_plotly()
+
+    def _repr_html_(self) -> str:
+        facts: list[tuple[str, float | str | None]] = [
+            ("largest eigenvalue", self.largest_eigenvalue),
+            ("its relative error", self.error),
+            ("η* without momentum", self.max_learning_rate()),
+            ("statistics", self.statistics),
+            ("status", self.status),
+        ]
+        return fragment_html(Facts(facts), eigenvalue_table(self))
 
     def plot(self) -> PlotlyFigure:
         """The eigenvalues by rank, with the mean of their cluster; raises InvalidInput where none was found."""
