@@ -11,7 +11,7 @@ import click
 from normfield import __version__
 from normfield.errors import NormfieldError
 
-_COMMANDS = ("critical", "data", "diagnose", "measure", "theory")
+_COMMANDS = ("critical", "data", "diagnose", "measure", "study", "theory")
 
 
 class LazyCommands(click.Group):

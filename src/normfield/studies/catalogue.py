@@ -1,0 +1,59 @@
+"""Every study that there is. To add one: a file that ends in ``STUDY = Study(...)``, and its name here."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any
+
+from normfield.errors import InvalidInput
+from normfield.studies.frame import Study
+
+# A study's file is its name with underscores, loaded when asked for, so that a study of theory never waits for torch.
+_NAMES = (
+    "theory-against-measurement",
+    "wei-fig-1",
+)
+
+
+def study_names() -> tuple[str, ...]:
+    """The names of all studies.
+
+    Examples
+    --------
+    >>> "wei-fig-1" in study_names()
+    True
+    """
+    return _NAMES
+
+
+def study(name: str) -> Study[Any]:
+    """A study by name: a paper's claim, and how it is tested.
+
+    Parameters
+    ----------
+    name
+        One of `study_names`.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InvalidInput
+        There is no such study; the message names the nearest.
+
+    Examples
+    --------
+    >>> print(study("wei-fig-1").citation)
+    Wei, Stokes, Schwab 2019, Fig. 1 (Eqs. 20–25, 34–45)
+    """
+    if name not in _NAMES:
+        near = difflib.get_close_matches(str(name).lower(), _NAMES, n=2, cutoff=0.4)
+        raise InvalidInput(
+            expected=f"a study: {', '.join(_NAMES)}",
+            got=repr(name),
+            instead=f"did you mean {' or '.join(near)}?" if near else "",
+        )
+    return import_module(f"normfield.studies.{name.replace('-', '_')}").STUDY

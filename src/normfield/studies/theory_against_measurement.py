@@ -1,0 +1,400 @@
+"""Three readings of the theory beside the measured λ_max of real networks, over γ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from normfield.data import load
+from normfield.measure import curvature
+from normfield.nets import build
+from normfield.network import Network, convnet, mlp
+from normfield.report import Column, Figure, Series, Table, lines
+from normfield.studies.curves import column, furthest_from_one, number, times_off, where, within_factor
+from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.verdicts import Check, Verdict
+from normfield.theory import mean_field
+
+#: "Closely agrees" is read as 0.1 decade.
+CLOSE = 10**0.1
+#: "Order of magnitude": within half a decade, either way.
+ORDER = 10**0.5
+#: What is asked of a reading in the mode that it is about.
+OWN_MODE = 1.05
+
+OUTPUTS = 10
+MODES = ("batch", "frozen")
+READINGS = ("published", "frozen", "batch")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of network and its inputs.
+
+    Attributes
+    ----------
+    inputs
+        "normal" (i.i.d., as the theory assumes) or the name of a data set.
+    shape
+        Of one input.
+    width
+        Units of each of three hidden layers; None for the convolutional network.
+    channels
+        Of each convolution; empty for the dense network.
+    """
+
+    inputs: str
+    shape: tuple[int, ...]
+    width: int | None = None
+    channels: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """A few words for legends and tables."""
+        kind = "dense" if self.width is not None else "convolutional"
+        return f"{kind}, {'normal inputs' if self.inputs == 'normal' else self.inputs}"
+
+    def network(self, gamma: float) -> Network:
+        """Four affine layers, batch norm after each but the last [Wei, sec. 4]."""
+        if self.width is None:
+            return convnet(self.shape, self.channels, OUTPUTS, gamma=gamma)
+        return mlp(self.shape[0], self.width, 4, OUTPUTS, gamma=gamma)
+
+    def batch(self, samples: int, seed: int) -> Tensor:
+        """Inputs (samples, *shape), drawn from the seed."""
+        if self.inputs == "normal":
+            return torch.randn(samples, *self.shape, generator=torch.Generator().manual_seed(seed))
+        return load(self.inputs).subset(samples, seed).shaped(self.shape).inputs
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which networks, at which γ, on how many samples, and how many of each."""
+
+    cases: tuple[Case, ...]
+    gammas: tuple[float, ...]
+    samples: int
+    networks: int
+
+
+def _points(settings: Settings, seed: int) -> Rows:
+    return [
+        {"case": case.name, "gamma": gamma, "statistics": mode, "seed": seed + k}
+        for case in settings.cases
+        for gamma in settings.gammas
+        for mode in MODES
+        for k in range(settings.networks)
+    ]
+
+
+def _measure(settings: Settings, point: Row) -> Row:
+    """One network on one batch of its own, and what each reading of the theory says of it."""
+    case = next(case for case in settings.cases if case.name == point["case"])
+    network = case.network(number(point, "gamma"))
+    seed = int(number(point, "seed"))
+    inputs = case.batch(settings.samples, seed)
+    found = curvature(
+        build(network, seed),
+        (inputs, torch.zeros(len(inputs), OUTPUTS)),
+        statistics=str(point["statistics"]),
+        top=OUTPUTS,
+        tolerance=3e-3,
+        seed=seed,
+    )
+    theory = {name: mean_field(network, name).largest_eigenvalue for name in READINGS}  # type: ignore[arg-type]
+    return {
+        "measured_mean": found.cluster_mean,
+        "measured_largest": found.largest_eigenvalue,
+        "error": found.error,
+        "products": found.products,
+    } | theory
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Over the networks of one case, mode and γ: mean and spread of the measured λ, and the theory's "
+    "values."""
+
+    case: str
+    mode: str
+    gamma: float
+    mean: float
+    spread: float
+    largest: float
+    theory: Mapping[str, float]
+
+
+def _summary(rows: Rows) -> list[Measured]:
+    keys = dict.fromkeys((row["case"], row["statistics"], row["gamma"]) for row in rows)
+    return [_measured(where(rows, case=c, statistics=s, gamma=g)) for c, s, g in keys]
+
+
+def _measured(rows: Rows) -> Measured:
+    values = column(rows, "measured_mean")
+    first = rows[0]
+    return Measured(
+        str(first["case"]),
+        str(first["statistics"]),
+        number(first, "gamma"),
+        float(values.mean()),
+        float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        float(column(rows, "measured_largest").mean()),
+        {name: number(first, name) for name in READINGS},
+    )
+
+
+def _of(found: list[Measured], mode: str, case: str | None = None) -> list[Measured]:
+    return [one for one in found if one.mode == mode and case in (None, one.case)]
+
+
+_NAMES = {
+    "batch": "training mode",
+    "frozen": "frozen statistics",
+    "published": "as published",
+}
+
+
+def _draw(rows: Rows) -> tuple[Figure, ...]:
+    """How far theory is from the network that trains, case by case; after the first case its λ_max itself."""
+    found = _summary(rows)
+    first, *others = dict.fromkeys(one.case for one in found)
+    return (_relative(found, first), _absolute(found, first), *(_relative(found, case) for case in others))
+
+
+def _absolute(found: list[Measured], case: str) -> Figure:
+    return lines(
+        _series(found, case, dict.fromkeys((one.gamma for one in found), 1.0)),
+        "batch norm's scale γ",
+        "largest Fisher eigenvalue λ_max",
+        log_x=True,
+        log_y=True,
+        title=f"{case.capitalize()}: λ_max itself",
+        caption="Lines: theory, nothing fitted. Points: measured, mean and spread over networks.",
+    )
+
+
+def _relative(found: list[Measured], case: str) -> Figure:
+    """Everything over the λ_max that was measured in training mode."""
+    batch = _of(found, "batch", case)
+    return lines(
+        _series(found, case, {one.gamma: one.mean for one in batch}),
+        "batch norm's scale γ",
+        "λ_max, as a multiple of the one measured in training mode",
+        log_x=True,
+        log_y=True,
+        title=_headline(batch, case),
+        caption="Lines: theory, nothing fitted. Points: measured, mean and spread over networks; those of "
+        "training mode stand at 1, which is what a theory of training must give.",
+    )
+
+
+def _series(found: list[Measured], case: str, unit: Mapping[float, float]) -> list[Series]:
+    """The theory's lines and the measured points of one case; at each γ in multiples of ``unit``."""
+    batch = _of(found, "batch", case)
+    theory = [
+        Series(
+            f"theory, {_NAMES[key]}",
+            [one.gamma for one in batch],
+            [one.theory[key] / unit[one.gamma] for one in batch],
+            style,
+            group=_NAMES[key],
+        )
+        for key, style in _STYLES.items()
+    ]
+    return theory + [_dots(_of(found, mode, case), mode, unit) for mode in MODES]
+
+
+_STYLES: dict[str, Any] = {"batch": "line", "frozen": "line", "published": "dashed"}
+
+
+def _dots(found: list[Measured], mode: str, unit: Mapping[float, float]) -> Series:
+    return Series(
+        f"measured, {_NAMES[mode]}",
+        [one.gamma for one in found],
+        [one.mean / unit[one.gamma] for one in found],
+        "markers",
+        low=[(one.mean - one.spread) / unit[one.gamma] for one in found],
+        high=[(one.mean + one.spread) / unit[one.gamma] for one in found],
+        group=_NAMES[mode],
+    )
+
+
+def _headline(batch: list[Measured], case: str) -> str:
+    """The finding as a sentence, with its numbers."""
+    return (
+        f"{case.capitalize()}: the published theory gives {_range(batch, 'published')} times the λ_max of the network "
+        f"that trains, the theory of training mode {_range(batch, 'batch')} times"
+    )
+
+
+def _tabulate(rows: Rows) -> Table:
+    columns = [
+        Column("network"),
+        Column("γ"),
+        Column("statistics"),
+        Column("measured", digits=4),
+        Column("± spread", digits=2),
+        Column("largest", digits=4),
+        *(Column(f"theory, {_NAMES[name]}", digits=4) for name in READINGS),
+    ]
+    body = [
+        (one.case, one.gamma, one.mode, one.mean, one.spread, one.largest, *one.theory.values())
+        for one in _summary(rows)
+    ]
+    networks = len({row["seed"] for row in rows})
+    notes = (
+        f"Measured: the mean of the {OUTPUTS} top eigenvalues, which theory gives; its mean and standard deviation "
+        f"over {networks} networks, each with weights and a batch of its own. Largest: the top one alone.",
+    )
+    return Table("λ_max, measured and by theory", columns, body, notes)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Where a reading is furthest from the measurement, as theory / measured."""
+
+    ratio: float
+    case: str
+    gamma: float
+
+
+def _furthest(found: list[Measured], reading: str) -> Deviation:
+    ratios = np.array([one.theory[reading] / one.mean for one in found])
+    worst = furthest_from_one(ratios)
+    if np.isnan(worst):
+        return Deviation(worst, "", np.nan)
+    place = found[int(np.argmax(ratios == worst))]
+    return Deviation(worst, place.case, place.gamma)
+
+
+def _range(found: list[Measured], reading: str) -> str:
+    """The least and the largest theory / measured, in words."""
+    ratios = [one.theory[reading] / one.mean for one in found]
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"
+
+
+def _verdict(rows: Rows) -> Verdict:
+    found = _summary(rows)
+    trained = _of(found, "batch")
+    published = _furthest(trained, "published")
+    cases = list(dict.fromkeys(one.case for one in found))
+    checks = [
+        _published_check(
+            published, ORDER, f"the right order of magnitude read as a factor {ORDER:.2f} (half a decade)"
+        ),
+        _published_check(
+            published, CLOSE, f"“closely agrees” read as a factor {CLOSE:.2f} (a tenth of a decade)"
+        ),
+        *(
+            _own_mode_check(_furthest(_of(found, mode, case), mode), mode, case)
+            for mode in MODES
+            for case in cases
+        ),
+    ]
+    sentence = (
+        f"For networks as they train, the published theory gives {_range(trained, 'published')} times the measured "
+        f"λ_max, the theory of training mode {_range(trained, 'batch')} times."
+    )
+    return Verdict(sentence, tuple(checks))
+
+
+def _published_check(worst: Deviation, factor: float, criterion: str) -> Check:
+    return Check(
+        f"The published λ_max is up to {times_off(worst.ratio)} against networks in training mode "
+        f"({worst.case}, γ = {worst.gamma:g}).",
+        worst.ratio,
+        "published / measured",
+        criterion,
+        within_factor(worst.ratio, factor),
+    )
+
+
+def _own_mode_check(worst: Deviation, mode: str, case: str) -> Check:
+    return Check(
+        f"{case.capitalize()}: the theory of {_NAMES[mode]} is up to {times_off(worst.ratio)} against the network "
+        f"measured so (γ = {worst.gamma:g}).",
+        worst.ratio,
+        "theory / measured",
+        f"within {100 * (OWN_MODE - 1):.0f} % at every γ",
+        within_factor(worst.ratio, OWN_MODE),
+        "normfield",
+    )
+
+
+_SMOKE = (
+    Case("digits", (64,), width=300),
+    Case("normal", (64,), width=300),
+    Case("normal", (3, 16, 16), channels=(16, 32)),
+)
+_SMALL = (
+    Case("digits", (64,), width=1000),
+    Case("normal", (784,), width=1000),
+    Case("normal", (3, 32, 32), channels=(30, 60, 90)),
+)
+
+STUDY = Study(
+    name="theory-against-measurement",
+    title="Which theory describes the network that trains?",
+    citation="Wei, Stokes, Schwab 2019, Claim 3.1 with Eqs. 20–25 and 34–45",
+    link="https://arxiv.org/abs/1903.02606",
+    claim=(
+        "Mean-field theory gives the largest eigenvalue λ_max of the Fisher information matrix of a "
+        "batch-normalised network, and the largest learning rate that follows from it closely agrees with "
+        "where training fails."
+    ),
+    background=(
+        "Batch norm rescales every unit's input over a batch to mean 0 and standard deviation γ. λ_max "
+        "says how steep the loss is at initialisation; the largest stable learning rate is 2(1 + μ)/λ_max "
+        "at momentum μ. Three readings of the theory differ in how they treat the batch's mean and "
+        "variance. As published: no gradient flows through them, and the variance is taken to be the "
+        "second moment. Frozen statistics: no gradient, the true variance, which is a network in inference "
+        "mode. Training mode: the gradient flows through both, as it does when a network trains."
+    ),
+    setting=(
+        "Networks of four affine layers with ReLU (three at size smoke for the convolutional one) as "
+        "PyTorch modules at initialisation, σ_w² = 2, σ_b² = 0.5, β = 0, ε = 1e-5, ten outputs, squared "
+        "loss. Measured is the mean of the ten top eigenvalues of the Fisher matrix of one batch, by "
+        "Lanczos iteration; theory is at infinite width and for infinitely many i.i.d. normal inputs."
+    ),
+    differences=(
+        "The paper compares its theory with where training fails; here it is compared with the curvature "
+        "itself, which needs no training. Nothing was trained for this page.",
+        "For convolutional networks all three readings are lower bounds.",
+        "Digits are not i.i.d. normal: neighbouring pixels go together. That matters for frozen statistics "
+        "and hardly for training mode, as the checks show.",
+    ),
+    sizes={
+        "smoke": Size(
+            "digits and normal inputs, width 300, a small convolutional network; 200 samples, 3 values of "
+            "γ, 2 networks",
+            "20 s on one core",
+            Settings(_SMOKE, (0.1, 1.0, 3.0), samples=200, networks=2),
+        ),
+        "small": Size(
+            "digits, normal inputs of MNIST's size, width 1000, and the paper's convolutional network on "
+            "CIFAR-10's shape; 300 samples, 7 values of γ, 3 networks",
+            "10 minutes on 2 cores",
+            Settings(_SMALL, (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0), samples=300, networks=3),
+        ),
+        "paper": Size(
+            "the same and MNIST itself; 1000 samples, 13 values of γ, 10 networks",
+            "about 3 hours on 2 cores",
+            Settings(
+                (Case("mnist", (784,), width=1000), *_SMALL),
+                (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 4.5, 5.0),
+                samples=1000,
+                networks=10,
+            ),
+        ),
+    },
+    points=_points,
+    measure=_measure,
+    draw=_draw,
+    tabulate=_tabulate,
+    verdict=_verdict,
+)
