@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         mlp,
         read_network,
     )
+    from normfield.studies import Study, StudyResult, read_study, run_study, study, study_names
     from normfield.theory import MeanField, mean_field
     from normfield.train import CriticalLearningRate, critical_learning_rate
 
@@ -67,6 +68,7 @@ _HOMES = {
         "mlp",
         "read_network",
     ),
+    "studies": ("Study", "StudyResult", "read_study", "run_study", "study", "study_names"),
     "theory": ("MeanField", "mean_field"),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
 }
