@@ -100,7 +100,8 @@ class Eigenpairs:
 class Goal:
     """How many eigenvalues, to what relative tolerance and round-off, at what cost.
 
-    ``deadline`` is a reading of ``time.monotonic()``: past it, no further product is begun.
+    ``deadline`` is a reading of ``time.monotonic()``: past it, no further product is begun, and before it no more at
+    once than fit at the pace of those before.
     """
 
     wanted: int
@@ -145,13 +146,19 @@ class _Search:
         self.check = UNCHECKED
         self.rest = -math.inf  # what was seen of the largest eigenvalue that is not wanted
         self._size, self._sources = size, sources
+        self._began = time.monotonic()
 
     @property
     def left(self) -> int:
-        """Products that the budget still holds; none once the deadline has passed."""
-        if time.monotonic() > self.goal.deadline:
+        """Products that the budget still holds, at the pace so far one at least before the deadline, none after it."""
+        seconds = self.goal.deadline - time.monotonic()
+        if seconds <= 0:
             return 0
-        return self.goal.max_products - self.space.products
+        products = self.goal.max_products - self.space.products
+        if self.space.products == 0 or seconds == math.inf:
+            return products
+        pace = (time.monotonic() - self._began) / self.space.products
+        return min(products, max(1, int(seconds / max(pace, 1e-9))))
 
     def converged(self) -> bool:
         """Whether all wanted eigenvalues are there, each to the tolerance relative to itself, or to round-off."""
