@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,21 +50,22 @@ def read_affine(step: Step) -> AffineReading:
     _refuse_unusable(step, weight, bias)
     seen = moments_of(weight)
     offsets = None if bias is None else bias.detach().to("cpu", torch.float64).numpy()
+    against = (doubts(weight, seen), [] if offsets is None else mean_doubt(offsets))
     note = _fitting(note_on(module), layer)
-    against = (*doubts(weight, seen), *([] if offsets is None else mean_doubt(offsets)))
-    independent = all(doubt.probability > _CHANCE for doubt in against)
-    trusted = note is not None and independent and _agrees(note, seen, offsets)
-    variance, source = _weight_variance(module if independent else None, seen, note if trusted else None)
+    of_weight = note if _looks_drawn(note, seen, against[0]) else None
+    of_bias = note if _offsets_look_drawn(note, offsets) else None
+    variance, source = _weight_variance(module if _independent(against[0]) else None, seen, of_weight)
+    drawn = note if of_weight is not None and of_bias is not None else None
     return AffineReading(
-        layer=note.layer if note is not None and trusted else layer,  # type: ignore[arg-type]
+        layer=layer if drawn is None else drawn.layer,  # type: ignore[arg-type]
         fan_in=seen.fan_in,
         weight_variance=variance,
         weight_variance_error=seen.error,
         measured_weight_variance=seen.variance,
-        bias_variance=_bias_variance(offsets, seen.fan_in, note if trusted else None),
+        bias_variance=_bias_variance(offsets, seen.fan_in, of_bias),
         source=source,
-        drawn=note if trusted else None,
-        doubts=against,
+        drawn=drawn,
+        doubts=(*against[0], *against[1]),
     )
 
 
@@ -94,13 +96,21 @@ def _fitting(note: Drawn | None, layer: Dense | Conv) -> Drawn | None:
     return note if plain == layer else None
 
 
-def _agrees(note: Drawn, seen: Moments, bias: np.ndarray | None) -> bool:
-    weight_variance, bias_variance = variances(note)
-    if not may_be_normal(seen.mean, seen.power[0], seen.count, weight_variance / seen.fan_in):
+def _independent(against: Sequence[Doubt]) -> bool:
+    return all(doubt.probability > _CHANCE for doubt in against)
+
+
+def _looks_drawn(note: Drawn | None, seen: Moments, against: Sequence[Doubt]) -> bool:
+    """Whether the weights may be the draw that was noted."""
+    if note is None or not _independent(against):
         return False
-    return bias is None or may_be_normal(
-        float(bias.mean()), float(np.mean(bias**2)), len(bias), bias_variance
-    )
+    return may_be_normal(seen.mean, seen.power[0], seen.count, variances(note)[0] / seen.fan_in)
+
+
+def _offsets_look_drawn(note: Drawn | None, bias: np.ndarray | None) -> bool:
+    if note is None or bias is None:
+        return note is not None
+    return may_be_normal(float(bias.mean()), float(np.mean(bias**2)), len(bias), variances(note)[1])
 
 
 def _weight_variance(module: nn.Module | None, seen: Moments, note: Drawn | None) -> tuple[float, str]:

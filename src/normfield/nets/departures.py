@@ -25,7 +25,7 @@ def departures(
     found: list[str] = []
     for step, reading in readings.items():
         if isinstance(reading, AffineReading):
-            found += _of_weights(step.path, reading, FALSE_ALARM_RATE / tests)
+            found += _of_weights(step.path, reading, FALSE_ALARM_RATE / max(tests, 1))
         else:
             found += _of_norm(step.path, reading, following.get(step))
     return (*found, *_off_the_path(model, list(readings)), *_not_looked_at(model))

@@ -17,7 +17,7 @@ from normfield.nets.departures import FALSE_ALARM_RATE, Reading, departures
 from normfield.nets.description import DescribedLayer, Description
 from normfield.nets.input_shapes import input_shape
 from normfield.nets.norm_reading import read_norm
-from normfield.nets.steps import Step
+from normfield.nets.steps import Step, Value
 from normfield.nets.structure import Fork, Path, path_to, steps_of
 from normfield.nets.tracing import follow
 from normfield.network import BatchNorm, Conv, Dense, Layer, LayerNorm, Network, Residual, RMSNorm, Shape
@@ -91,8 +91,7 @@ def examine(model: nn.Module, inputs: Any = None) -> Description:
     """
     model = _plain(model)
     shape = input_shape(model, inputs)
-    start, path = path_to(follow(model, shape, _SEEDS[0]))
-    _refuse_chance(model, shape, path)
+    start, path = _followed(model, shape)
     readings = {step: _read(step) for step in steps_of(path) if _has_numbers(step.layer)}
     network = _network(start.shape, path, readings)
     return Description(
@@ -127,13 +126,15 @@ def _plain(model: object) -> nn.Module:
     return model
 
 
-def _refuse_chance(model: nn.Module, shape: Shape, path: Path) -> None:
-    """A forward method that draws from Python's or torch's generators may take another way each time."""
-    _, again = path_to(follow(model, shape, _SEEDS[1]))
-    if _layers(path, {}) != _layers(again, {}):
+def _followed(model: nn.Module, shape: Shape) -> tuple[Value, Path]:
+    """The input and the path; twice where random numbers were drawn, which may have chosen the path."""
+    output, drew = follow(model, shape, _SEEDS[0])
+    start, path = path_to(output)
+    if drew and _layers(path_to(follow(model, shape, _SEEDS[1])[0])[1], {}) != _layers(path, {}):
         raise NotCovered(
             "the model has no description: its forward method takes another way by chance each time"
         )
+    return start, path
 
 
 def _has_numbers(layer: Layer) -> bool:

@@ -24,8 +24,8 @@ from normfield.network import Flatten, Layer, Shape
 _INSIDE = "module"
 
 
-def follow(model: nn.Module, shape: Shape, seed: int) -> Value:
-    """The output of the module for inputs of this shape, with all values that it came from.
+def follow(model: nn.Module, shape: Shape, seed: int) -> tuple[Value, bool]:
+    """The module's output for inputs of this shape with all values behind it; whether random numbers were drawn.
 
     The forward method runs on a copy without weights, with torch's symbolic tracer in place of a tensor.
 
@@ -36,14 +36,14 @@ def follow(model: nn.Module, shape: Shape, seed: int) -> Value:
     """
     root = OneInput(skeleton(model))
     tracer = _Tracer(model, shape)
-    with seeded_then_restored(seed):
+    with seeded_then_restored(seed) as draws:
         try:
             graph = tracer.trace(root)
         except NormfieldError:
             raise
         except Exception as error:
             raise _not_followed(error, tracer.where) from error
-    return tracer.output(graph)
+    return tracer.output(graph), draws.happened
 
 
 class _Tracer(fx.Tracer):
