@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from normfield.cli.flags import flag, typed_flags
 from normfield.errors import InvalidInput
-from normfield.network import Network, convnet, mlp
+from normfield.network import Network, convnet, mlp, read_network
 
 _CONV_ONLY = ("--input-shape", "--channels", "--kernel", "--stride", "--padding")
 _DENSE_ONLY = ("--inputs", "--width", "--depth")
@@ -102,6 +102,17 @@ class NetworkFlags:
             "weight_variance": self.weight_variance,
             "bias_variance": self.bias_variance,
         }
+
+
+def described_in(file: str) -> Network | None:
+    """The network that a .toml or .json file describes; None where the name is not that of such a file.
+
+    Raises
+    ------
+    InvalidInput
+        The file is missing, or describes no network.
+    """
+    return read_network(file) if file.endswith((".toml", ".json")) else None
 
 
 def _whole_numbers(text: str, flag: str) -> tuple[int, ...]:

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import click
 
-from normfield.cli.flags import flag, taking_flags
-from normfield.cli.network_flags import NetworkFlags
-from normfield.errors import NotCovered
+from normfield.cli.flags import flag, taking_flags, typed_flags
+from normfield.cli.network_flags import NetworkFlags, described_in
+from normfield.errors import InvalidInput, NotCovered
+from normfield.network import Network
 from normfield.report.plain_json import json_text
 from normfield.theory import MeanField, mean_field
 
@@ -18,6 +19,9 @@ from normfield.theory import MeanField, mean_field
 class TheoryFlags:
     """What is asked of the theory."""
 
+    model: str | None = flag(
+        None, "A description in FILE.toml or FILE.json instead of the flags of a network.", kind=str
+    )
     statistics: str = flag(
         "batch",
         "batch (as it trains), frozen (constants of the data) or published (Wei et al. 2019).",
@@ -45,9 +49,8 @@ class TheoryFlags:
 @taking_flags
 def theory(network: NetworkFlags, ask: TheoryFlags) -> None:
     """λ_max of the Fisher matrix and the largest stable learning rate, by mean-field theory."""
-    shape = (3, 32, 32) if network.conv else None
     field = mean_field(
-        network.network(shape, eps=0.0),
+        _described(network, ask.model),
         cast(Any, ask.statistics),
         samples=ask.samples,
         parameters=cast(Any, ask.parameters),
@@ -56,6 +59,24 @@ def theory(network: NetworkFlags, ask: TheoryFlags) -> None:
     if ask.loss == "cross_entropy":
         answer |= _cross_entropy(field, ask)
     click.echo(json_text(answer) if ask.json else _words(field, answer))
+
+
+def _described(flags: NetworkFlags, model: str | None) -> Network:
+    """The network of the file where one is named, else of the flags, with ε = 0 unless given."""
+    if model is None:
+        return flags.network((3, 32, 32) if flags.conv else None, eps=0.0)
+    if idle := typed_flags(NetworkFlags):
+        raise InvalidInput(
+            expected="either --model or the flags of a network", got=f"--model and {', '.join(idle)}"
+        )
+    network = described_in(model)
+    if network is None:
+        raise InvalidInput(
+            expected="a description in a .toml or .json file",
+            got=model,
+            instead="for a module use normfield diagnose, whose first answer is theory",
+        )
+    return network
 
 
 def _cross_entropy(field: MeanField, ask: TheoryFlags) -> dict:
