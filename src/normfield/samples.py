@@ -106,18 +106,50 @@ def _read(value: Any, name: str) -> Samples:
 
 
 def _tensor(value: Any, name: str) -> Tensor:
-    try:
-        tensor = torch.as_tensor(value).detach()
-    except TypeError as error:
-        raise InvalidInput(expected=f"numeric {name}", got=f"dtype {value.dtype}") from error
+    tensor = _from_array(value, name) if isinstance(value, np.ndarray) else _plain(value, name)
     if tensor.dim() == 0:
         raise InvalidInput(expected=f"{name} with a first dimension of samples", got="a scalar")
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+    bad = tensor.numel() - int(_finite(tensor).sum())
+    if bad:
         raise InvalidInput(
             expected=f"finite {name}", got=f"{bad} NaN or infinite values", instead="clean the data first"
         )
     return tensor
+
+
+def _from_array(array: np.ndarray, name: str) -> Tensor:
+    """The array's memory as a tensor; a copy where torch cannot share it."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise InvalidInput(
+            expected=f"{name} without a mask", got="a masked array", instead="fill or drop what is masked"
+        )
+    shareable = array.flags.writeable and array.dtype.isnative
+    strange = any(stride < 0 or stride % max(array.itemsize, 1) for stride in array.strides)
+    if not shareable or strange:
+        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    try:
+        return torch.from_numpy(np.asarray(array))
+    except TypeError as error:
+        raise InvalidInput(expected=f"numeric {name}", got=f"dtype {array.dtype}") from error
+
+
+def _plain(tensor: Tensor, name: str) -> Tensor:
+    """Detached, of no subclass, and usable by autograd."""
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+        kind = (
+            "no values (device meta)" if tensor.is_meta else f"layout {tensor.layout}, dtype {tensor.dtype}"
+        )
+        raise InvalidInput(
+            expected=f"{name} as a dense tensor", got=kind.replace("torch.", ""), instead="convert it first"
+        )
+    plain = tensor.detach().as_subclass(Tensor)
+    return plain.clone() if plain.is_inference() else plain
+
+
+def _finite(tensor: Tensor) -> Tensor:
+    """Which values are numbers; all of them where the dtype holds no others."""
+    narrow = tensor.is_floating_point() and tensor.dtype.itemsize == 1
+    return torch.isfinite(tensor.float() if narrow else tensor)
 
 
 def split_targets(item: Any, place: str) -> tuple[Any, Any]:
@@ -142,10 +174,19 @@ def split_targets(item: Any, place: str) -> tuple[Any, Any]:
     )
 
 
+def is_batch_mapping(item: Mapping[Any, Any]) -> bool:
+    """Whether a mapping holds inputs and, under one of the known names, targets."""
+    return len(_target_keys(item)) == 1 and len(item) > 1
+
+
+def _target_keys(item: Mapping[Any, Any]) -> list[str]:
+    return [key for key in _TARGET_KEYS if key in item]
+
+
 def _split_mapping(item: Mapping[Any, Any], place: str) -> tuple[Any, Any]:
-    found = [key for key in _TARGET_KEYS if key in item]
+    found = _target_keys(item)
     inputs = {key: part for key, part in item.items() if key not in found}
-    if len(found) != 1 or not inputs:
+    if not is_batch_mapping(item):
         raise InvalidInput(
             expected=f"one of {', '.join(_TARGET_KEYS)} and at least one input in a mapping",
             got=f"{place} with {', '.join(map(str, item)) or 'no keys'}",

@@ -45,6 +45,17 @@ class OwnNorm(nn.BatchNorm1d):
         return 2 * super().forward(input)
 
 
+class Noisy(nn.Linear):
+    """Draws from a generator of its own."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input + torch.randn(input.shape, generator=self.generator))
+
+
 class Bare(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -93,7 +104,10 @@ BATCHES = {
     "list of inputs": ([X, X, X], "got batch 1 is a Tensor"),
     "triples": ([(X, Y, Y)], "got batch 1 is a tuple of 3"),
     "strings": ((np.array(["a", "b"]), Y[:2]), "expected numeric inputs, got dtype <U1"),
-    "lists": ([([1.0], [2.0])], "got inputs of type list"),
+    "lists": (
+        [([1.0], [2.0])],
+        "expected inputs[0] as a tensor or an array, or a tuple, list or dict of such, got float",
+    ),
     "number": (3, "got a int"),
     "scalars": ((torch.tensor(1.0), torch.tensor(1)), "expected inputs with a first dimension of samples"),
     "lengths": ((X, Y[:5]), "expected as many targets as inputs in batch 1, got 5 for 8"),
@@ -137,9 +151,10 @@ MODELS = {
         "expected outputs that depend on the trainable parameters, got outputs without gradient",
     ),
     "nan weights": (broken(net()), "expected finite floating-point model outputs, got NaN or infinite ones"),
-    "dropout": (
-        nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5)),
-        "dropout in training mode, or shuffling inside the model); set p to 0 in its dropout layers",
+    "own generator": (
+        Noisy(4, 3),
+        "expected a model that gives the same outputs twice, got different ones, although torch's, NumPy's and "
+        "Python's generators started alike (the usual causes: a generator of its own, or something it counts)",
     ),
     "own norm": (nn.Sequential(nn.Linear(4, 3), OwnNorm(3)), "got OwnNorm at '1' with a forward of its own"),
 }

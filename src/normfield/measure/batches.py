@@ -3,55 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from normfield.errors import InvalidInput
+from normfield.measure.forms import items, same_generators
+from normfield.samples import Samples, count, like, read_samples, size_in_bytes, split_targets
 
 BYTES_KEPT = 2 * 2**30
 """The most that is kept of a loader, in bytes."""
 
-_WANTED = "batches: a pair (inputs, targets), a sequence of such pairs, or a DataLoader that gives them"
-
-
-def _like(values: Tensor, parameter: Tensor) -> Tensor:
-    return values.to(parameter) if values.is_floating_point() else values.to(parameter.device)
-
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples that share their batch-norm statistics: inputs (m, …) and targets (m, …)."""
+    """Samples that share their batch-norm statistics: inputs (m, …) and targets (m, …), each nested at will."""
 
-    inputs: Tensor
-    targets: Tensor
+    inputs: Samples
+    targets: Samples
 
     @property
     def samples(self) -> int:
         """m, the length of the first dimension."""
-        return len(self.inputs)
+        return count(self.inputs)
 
     @property
     def bytes(self) -> int:
-        """The memory of both tensors."""
-        return self.inputs.nbytes + self.targets.nbytes
+        """The memory of all tensors."""
+        return size_in_bytes(self.inputs) + size_in_bytes(self.targets)
 
     def like(self, parameter: Tensor) -> Batch:
         """The batch on the parameter's device, floating-point values in its dtype."""
-        return Batch(_like(self.inputs, parameter), _like(self.targets, parameter))
+        return Batch(like(self.inputs, parameter), like(self.targets, parameter))
 
 
 @dataclass(frozen=True)
 class Batches:
-    """What was read, and how many samples of a short last batch were left out."""
+    """What was read, how many samples of a short last batch were left out, and the size of ghost batches."""
 
     items: tuple[Batch, ...]
     dropped_samples: int = 0
+    ghost_batch_size: int | None = None
 
     @property
     def samples(self) -> int:
@@ -59,66 +53,37 @@ class Batches:
         return sum(batch.samples for batch in self.items)
 
 
-def _is_array(value: object) -> bool:
-    return isinstance(value, Tensor | np.ndarray)
-
-
-def _tensor(value: Any, name: str) -> Tensor:
-    if not _is_array(value):
-        raise InvalidInput(expected=_WANTED, got=f"{name} of type {type(value).__name__}")
-    try:
-        tensor = torch.as_tensor(value).detach()
-    except TypeError as error:
-        raise InvalidInput(expected=f"numeric {name}", got=f"dtype {value.dtype}") from error
-    if tensor.dim() == 0:
-        raise InvalidInput(expected=f"{name} with a first dimension of samples", got="a scalar")
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        bad = tensor.numel() - int(torch.isfinite(tensor).sum())
-        raise InvalidInput(
-            expected=f"finite {name}", got=f"{bad} NaN or infinite values", instead="clean the data first"
-        )
-    return tensor
-
-
 def _batch(item: Any, place: str) -> Batch:
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        got = f"{type(item).__name__}" + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
-        raise InvalidInput(expected=_WANTED, got=f"{place} is a {got}")
-    inputs, targets = _tensor(item[0], "inputs"), _tensor(item[1], "targets")
-    if len(inputs) != len(targets):
+    inputs, targets = split_targets(item, place)
+    batch = Batch(read_samples(inputs, "inputs"), read_samples(targets, "targets"))
+    if batch.samples != count(batch.targets):
         raise InvalidInput(
-            expected=f"as many targets as inputs in {place}", got=f"{len(targets)} for {len(inputs)}"
+            expected=f"as many targets as inputs in {place}",
+            got=f"{count(batch.targets)} for {batch.samples}",
         )
-    if len(inputs) == 0:
+    if batch.samples == 0:
         raise InvalidInput(expected="at least one sample in every batch", got=f"an empty {place}")
-    return Batch(inputs, targets)
+    return batch
 
 
-def _pairs(batches: Any) -> Iterable[Any]:
-    """The pairs in whatever form they came."""
-    if isinstance(batches, tuple | list) and len(batches) == 2 and all(map(_is_array, batches)):
-        return [batches]
-    if isinstance(batches, str | bytes | dict | Tensor | np.ndarray) or not isinstance(batches, Iterable):
-        raise InvalidInput(expected=_WANTED, got=f"a {type(batches).__name__}")
-    return batches
-
-
-@contextmanager
-def _same_generator(batches: Any) -> Iterator[None]:
-    """Put back the state of a loader's own generator."""
-    generator = batches.generator if isinstance(batches, DataLoader) else None
-    state = None if generator is None else generator.get_state()
+def _one_by_one(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches; what their source raises becomes one line."""
+    number = 1
     try:
-        yield
-    finally:
-        if generator is not None:
-            generator.set_state(state)
+        for number, item in enumerate(batches, start=2):  # noqa: B007 - the number of the one asked for next
+            yield item
+    except (InvalidInput, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise InvalidInput(
+            expected="batches that can be read", got=f"{type(error).__name__} at batch {number}: {error}"
+        ) from error
 
 
-def _read(pairs: Iterable[Any], limit: int) -> list[Batch]:
+def _read(batches: Iterable[Any], limit: int) -> list[Batch]:
     kept: list[Batch] = []
     used = 0
-    for number, item in enumerate(pairs, start=1):
+    for number, item in enumerate(_one_by_one(batches), start=1):
         kept.append(_batch(item, f"batch {number}"))
         used += kept[-1].bytes
         if used > limit:
@@ -137,25 +102,51 @@ def _why_none(batches: Any) -> str:
     return "there is no batch in it, so put one in"
 
 
-def read_batches(batches: Any, limit: int = BYTES_KEPT) -> Batches:
+def _check_ghost_size(size: int | None) -> None:
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 2):
+        raise InvalidInput(
+            expected="ghost_batch_size as a whole number of at least 2",
+            got=repr(size),
+            instead="leave it out for the statistics of whole batches",
+        )
+
+
+def _check_divides(size: int, batches: list[Batch]) -> None:
+    for number, batch in enumerate(batches, start=1):
+        if batch.samples % size:
+            raise InvalidInput(
+                expected="a ghost_batch_size that divides every batch",
+                got=f"{size} for the {batch.samples} samples of batch {number}",
+                instead="change either, so that no group is short",
+            )
+
+
+def read_batches(batches: Any, limit: int = BYTES_KEPT, ghost_batch_size: int | None = None) -> Batches:
     """Read batches once, check them, and drop a last one that is shorter than the first.
 
     Parameters
     ----------
     batches : pair, iterable of pairs, or DataLoader
-        Pairs (inputs, targets) of tensors or arrays whose first dimension counts samples.
+        Pairs (inputs, targets), or mappings with targets in them, of tensors or arrays whose first dimension counts
+        samples, nested in tuples, lists and dicts. How one pair is told apart from two batches: see
+        `normfield.measure.forms`.
     limit : int
         The most bytes to keep.
+    ghost_batch_size : int, optional
+        Samples that share batch-norm statistics; it must divide every batch that is kept.
 
     Raises
     ------
     InvalidInput
-        No batch, an empty one, NaN or infinite values, lengths that differ, too many bytes, another form.
+        No batch, an empty one, NaN or infinite values, lengths that differ, too many bytes, another form, a source
+        that raises, a ghost batch size that does not fit.
     """
-    with _same_generator(batches):
-        kept = _read(_pairs(batches), limit)
+    _check_ghost_size(ghost_batch_size)
+    with same_generators(batches):
+        kept = _read(items(batches), limit)
     if not kept:
         raise InvalidInput(expected="at least one batch", got="none", instead=_why_none(batches))
-    if len(kept) > 1 and kept[-1].samples < kept[0].samples:
-        return Batches(tuple(kept[:-1]), dropped_samples=kept[-1].samples)
-    return Batches(tuple(kept))
+    dropped = kept.pop().samples if len(kept) > 1 and kept[-1].samples < kept[0].samples else 0
+    if ghost_batch_size is not None:
+        _check_divides(ghost_batch_size, kept)
+    return Batches(tuple(kept), dropped, ghost_batch_size)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
+from normfield.samples import Samples, shape_words
 
 
 class OutputHessian(Protocol):
@@ -46,21 +47,35 @@ class Loss(Protocol):
         """Why it has no Fisher matrix here; empty where it has one, which then equals its Gauss-Newton matrix."""
         ...
 
-    def read_targets(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def read_targets(self, outputs: Tensor, targets: Samples) -> Any:
         """Targets in the form that the other methods take, or InvalidInput."""
         ...
 
-    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def value(self, outputs: Tensor, targets: Any) -> Tensor:
         """ℓ, a scalar."""
         ...
 
-    def output_hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
+    def output_hessian(self, outputs: Tensor, targets: Any) -> OutputHessian:
         """H at these outputs."""
         ...
 
 
+def _one_tensor(targets: Samples) -> Tensor:
+    """Real targets in one tensor."""
+    if not isinstance(targets, Tensor):
+        raise InvalidInput(
+            expected="targets in one tensor for this loss",
+            got=shape_words(targets),
+            instead='give a callable loss with kind="ggn" or "hessian": it takes them as they are',
+        )
+    if targets.is_complex():
+        raise InvalidInput(expected="real targets", got=str(targets.dtype).removeprefix("torch."))
+    return targets
+
+
 def _classes(labels: Tensor, count: int) -> Tensor:
     """Labels as int64, all in 0..count−1."""
+    labels = labels.long()
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= count:
         raise InvalidInput(
@@ -68,7 +83,7 @@ def _classes(labels: Tensor, count: int) -> Tensor:
             got=f"labels from {low} to {high}",
             instead="give the model as many outputs as there are classes, or drop the other samples",
         )
-    return labels.long()
+    return labels
 
 
 def _shape_error(outputs: Tensor, targets: Tensor, or_labels: bool = True) -> InvalidInput:
@@ -105,10 +120,15 @@ class Squared:
     def _weight(self, outputs: Tensor) -> float:
         return {"half": 1 / len(outputs), "mean": 2 / outputs.numel(), "sum": 2.0}[self.scaling]
 
-    def read_targets(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def read_targets(self, outputs: Tensor, targets: Samples) -> Tensor:
         """Values of the outputs' shape; integer labels become one-hot rows."""
-        is_integer = not (targets.is_floating_point() or targets.is_complex())
-        if is_integer and targets.dim() == 1 and outputs.dim() == 2 and outputs.shape[1] > 1:
+        targets = _one_tensor(targets)
+        if (
+            not targets.is_floating_point()
+            and targets.dim() == 1
+            and outputs.dim() == 2
+            and outputs.shape[1] > 1
+        ):
             return F.one_hot(_classes(targets, outputs.shape[1]), outputs.shape[1]).to(outputs.dtype)
         if targets.squeeze().shape != outputs.squeeze().shape:
             raise _shape_error(outputs, targets)
@@ -149,8 +169,9 @@ class CrossEntropy:
     reduction: str
     no_fisher: str = ""
 
-    def read_targets(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def read_targets(self, outputs: Tensor, targets: Samples) -> Tensor:
         """Integer labels, or rows of class probabilities."""
+        targets = _one_tensor(targets)
         if outputs.dim() < 2 or outputs.shape[1] < 2:
             raise InvalidInput(
                 expected="outputs (samples, classes, …) with two classes or more for a cross-entropy",
@@ -169,9 +190,8 @@ class CrossEntropy:
     def _probabilities(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if targets.shape != outputs.shape:
             raise _shape_error(outputs, targets)
-        if bool((targets < 0).any()) or not torch.allclose(
-            targets.sum(1).double(), torch.ones(()).double(), atol=1e-4
-        ):
+        misses = (targets.double().sum(1) - 1).abs()
+        if bool((targets < 0).any()) or bool((misses > 1e-4).any()):
             raise InvalidInput(
                 expected="class probabilities that are positive and sum to 1, or integer labels",
                 got="other floating-point targets",
@@ -217,15 +237,17 @@ class GeneralLoss:
     function: Callable[..., Tensor]
     no_fisher: str
 
-    def read_targets(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def read_targets(self, outputs: Tensor, targets: Samples) -> Samples:
         """The targets as they came: what they mean is the callable's affair."""
         return targets
 
-    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def value(self, outputs: Tensor, targets: Samples) -> Tensor:
         """The callable's value, checked to be one number."""
         value = self.function(outputs, targets)
-        if not isinstance(value, Tensor) or value.dim() != 0:
-            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
+            is_vector = isinstance(value, Tensor) and value.dim() > 0
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            got = f"shape {tuple(value.shape)}" if is_vector else str(kind)
             raise InvalidInput(
                 expected=f"a scalar tensor from the loss {self.name}",
                 got=got,
@@ -233,7 +255,7 @@ class GeneralLoss:
             )
         return value
 
-    def output_hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
+    def output_hessian(self, outputs: Tensor, targets: Samples) -> OutputHessian:
         """H by differentiating the callable twice."""
         return DifferentiatedHessian(lambda f: self.value(f, targets), outputs)
 

@@ -1,4 +1,7 @@
-"""Which statistics every batch norm of a module uses while it is measured."""
+"""Which statistics every batch norm of a module uses while it is measured.
+
+[Hoffer] is Hoffer, Hubara and Soudry, "Train longer, generalize better", NeurIPS 2017: ghost batch normalisation.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normfield.errors import InvalidInput
+from normfield.measure.replaced import replaced
 
 _TORCH_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 
@@ -36,6 +40,13 @@ def _by_running(layer: _BatchNorm, x: Tensor) -> Tensor:
     return F.batch_norm(
         x, layer.running_mean, layer.running_var, layer.weight, layer.bias, training=False, eps=layer.eps
     )
+
+
+def _by_group(
+    normalise: Callable[[_BatchNorm, Tensor], Tensor], size: int, layer: _BatchNorm, x: Tensor
+) -> Tensor:
+    """Normalise every `size` consecutive samples by themselves [Hoffer]."""
+    return torch.cat([normalise(layer, group) for group in x.split(size)])
 
 
 _FORWARDS: dict[str, Callable[[_BatchNorm, Tensor], Tensor]] = {
@@ -67,35 +78,55 @@ def _check(layers: dict[str, _BatchNorm], statistics: str) -> None:
             )
 
 
+def _check_ghosts(layers: dict[str, _BatchNorm], statistics: str) -> None:
+    if statistics == "running":
+        raise InvalidInput(
+            expected='statistics="batch" or "frozen" with a ghost_batch_size',
+            got='"running"',
+            instead="leave ghost_batch_size out: running statistics know no batch",
+        )
+    if not layers:
+        raise InvalidInput(
+            expected="a model with batch norm for a ghost_batch_size",
+            got="one without",
+            instead="leave it out",
+        )
+
+
 @contextmanager
-def batch_norm_statistics(model: nn.Module, statistics: str) -> Iterator[None]:
+def batch_norm_statistics(
+    model: nn.Module, statistics: str, ghost_batch_size: int | None = None
+) -> Iterator[None]:
     """While open, every batch norm of the model normalises by the chosen statistics and writes no buffer.
 
     Only the instances' ``forward`` is replaced, and it is put back, also when the body raises; the mode (train or
     eval) of every submodule stays as it is.
+
+    With a ghost batch size g, each group of g consecutive samples has its own statistics [Hoffer]. Where samples
+    meet in batch norms only, the outputs are then those of the groups one by one, and a loss that is the mean over
+    its samples is the mean of the groups' losses; so its curvature is that of batches of g samples each.
 
     Parameters
     ----------
     model : nn.Module
     statistics : {"batch", "frozen", "running"}
         The batch's own with gradient flowing through them; the batch's own as constants; the module's buffers.
+    ghost_batch_size : int, optional
+        g, which divides the first dimension of what the batch norms get.
 
     Raises
     ------
     InvalidInput
-        Unknown statistics; a batch norm with a forward of its own; "running" without running statistics.
+        Unknown statistics; a batch norm with a forward of its own; "running" without running statistics, or with
+        ghost batches; ghost batches of a model without batch norm.
     """
     if statistics not in _FORWARDS:
         raise InvalidInput(expected=f"statistics one of {', '.join(STATISTICS)}", got=repr(statistics))
     layers = batch_norms(model)
     _check(layers, statistics)
-    replaced = {layer: vars(layer).get("forward") for layer in layers.values()}
-    try:
-        for layer in replaced:
-            vars(layer)["forward"] = partial(_FORWARDS[statistics], layer)
+    normalise = _FORWARDS[statistics]
+    if ghost_batch_size is not None:
+        _check_ghosts(layers, statistics)
+        normalise = partial(_by_group, normalise, ghost_batch_size)
+    with replaced("forward", {layer: partial(normalise, layer) for layer in layers.values()}):
         yield
-    finally:
-        for layer, own in replaced.items():
-            vars(layer).pop("forward", None)
-            if own is not None:
-                vars(layer)["forward"] = own

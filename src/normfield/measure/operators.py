@@ -18,6 +18,7 @@ from normfield.measure.function import ModelFunction
 from normfield.measure.losses import Loss, OutputHessian
 from normfield.measure.tangents import (
     CannotDifferentiate,
+    SymmetryCheck,
     Tangents,
     require_gradient,
     require_transpose,
@@ -70,6 +71,10 @@ class GaussNewton:
             require_transpose(tangent, probe, vector, self.pull_back(probe))
         return image
 
+    def push_forward(self, vector: Tensor) -> Tensor:
+        """J·vector in the outputs' shape; whoever calls compares it with Jᵀ."""
+        return self._tangent(vector)
+
     def pull_back(self, direction: Tensor) -> Tensor:
         """Jᵀ·direction by one backward pass."""
         return self._function.gradient(self.outputs, direction)
@@ -88,13 +93,18 @@ class Hessian:
         require_gradient(self.outputs)
         targets = loss.read_targets(self.outputs.detach(), batch.targets)
         self.output_hessian = loss.output_hessian(self.outputs.detach(), targets)
-        self._slope = torch.autograd.grad(
-            loss.value(self.outputs, targets), function.parameters, create_graph=True, materialize_grads=True
-        )
+        self._slope = function.slopes(loss.value(self.outputs, targets))
         require_whole_graph(self._slope)
+        self._check = SymmetryCheck()
 
     def product(self, vector: Tensor) -> Tensor:
-        """∇⟨∇ℓ, vector⟩; zero where the gradient is constant."""
+        """∇⟨∇ℓ, vector⟩, after a look whether it and the last one are those of a symmetric matrix."""
+        image = self._product(vector)
+        self._check(vector, image)
+        return image
+
+    def _product(self, vector: Tensor) -> Tensor:
+        """Zero where the gradient is constant."""
         pairs = zip(self._slope, self._function.split(vector), strict=True)
         curved = [(slope, piece) for slope, piece in pairs if slope.requires_grad]
         if not curved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from normfield.measure.function import ModelFunction
 from normfield.measure.losses import GeneralLoss, Loss, recognise
 from normfield.measure.modes import batch_norm_statistics
 from normfield.measure.operators import GaussNewton, Hessian, Linearisation, MeanOperator
-from normfield.measure.survey import survey
+from normfield.measure.survey import assumptions, fitted, survey
 from normfield.measure.tangents import WAYS, Tangents
 from normfield.measure.untouched import untouched
 
@@ -35,6 +36,15 @@ def check_count(name: str, value: int | None) -> None:
     """Refuse what is neither None nor a whole number from 1."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise InvalidInput(expected=f"{name} an integer of at least 1", got=repr(value))
+
+
+def deadline(budget: float | None) -> float:
+    """Seconds from now as a reading of ``time.monotonic()``; None: never."""
+    if budget is None:
+        return math.inf
+    if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget > 0:
+        raise InvalidInput(expected="a budget above 0 seconds", got=repr(budget))
+    return time.monotonic() + budget
 
 
 def _check_loss_kind(loss: Loss, kind: str) -> None:
@@ -59,6 +69,8 @@ class Prepared:
     loss : Loss
     kind, statistics : str
     seed : int
+    assumes : tuple of str
+        What the numbers rest on beside these, in words.
     """
 
     function: ModelFunction
@@ -68,6 +80,7 @@ class Prepared:
     kind: str
     statistics: str
     seed: int
+    assumes: tuple[str, ...] = ()
 
     @property
     def like(self) -> Tensor:
@@ -90,7 +103,7 @@ class Prepared:
         model = self.function.model
         with (
             untouched(model, self.seed, self.function.device),
-            batch_norm_statistics(model, self.statistics),
+            batch_norm_statistics(model, self.statistics, self.batches.ghost_batch_size),
         ):
             yield
 
@@ -115,7 +128,13 @@ def _gauss_newton(function: ModelFunction, loss: Loss, way: type[Tangents], batc
 
 @contextmanager
 def prepared(
-    model: nn.Module, batches: Any, loss: Any, kind: str, statistics: str, seed: int
+    model: nn.Module,
+    batches: Any,
+    loss: Any,
+    kind: str,
+    statistics: str,
+    seed: int,
+    ghost_batch_size: int | None = None,
 ) -> Iterator[Prepared]:
     """Check everything that `curvature` is given, and hold the model in place while open.
 
@@ -127,11 +146,13 @@ def prepared(
     check_choice("kind", kind, KINDS)
     recognised = recognise(loss)
     _check_loss_kind(recognised, kind)
-    function = ModelFunction.of(model)
+    function = ModelFunction.of(model, seed)
     with (
         untouched(function.model, seed, function.device),
-        batch_norm_statistics(function.model, statistics),
+        batch_norm_statistics(function.model, statistics, ghost_batch_size),
     ):
-        read = read_batches(batches)
+        read = read_batches(batches, ghost_batch_size=ghost_batch_size)
+        function, recognised = fitted(function, recognised, read)
         output_shape = survey(function, read, recognised, statistics)
-        yield Prepared(function, read, output_shape, recognised, kind, statistics, seed)
+        assumes = assumptions(function, read)
+        yield Prepared(function, read, output_shape, recognised, kind, statistics, seed, assumes)

@@ -14,13 +14,10 @@ from normfield.errors import InvalidInput
 from normfield.measure.lanczos import CONVERGED, LargestCheck
 from normfield.measure.shown import eigenvalue_figure, eigenvalue_table
 from normfield.report import Facts, fragment_html
-from normfield.measure.shown import eigenvalue_figure, eigenvalue_table
-from normfield.report import Facts, fragment_html
 from normfield.report.plain_json import finite
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure as PlotlyFigure
     from plotly.graph_objects import Figure as PlotlyFigure
 
 
@@ -58,6 +55,11 @@ class Curvature:
     seconds : float
     largest_check : LargestCheck
         What a random start outside the found vectors saw.
+    ghost_batch_size : int or None
+        Samples that shared batch-norm statistics; None for whole batches.
+    assumes : tuple of str
+        What the numbers rest on beside these, in words: random draws fixed by the seed, ghost batches, parameters
+        computed in another precision.
     """
 
     largest_eigenvalue: float
@@ -78,6 +80,8 @@ class Curvature:
     method: str
     seconds: float
     largest_check: LargestCheck
+    ghost_batch_size: int | None = None
+    assumes: tuple[str, ...] = ()
 
     @property
     def is_converged(self) -> bool:
@@ -159,20 +163,6 @@ class Curvature:
         ]
         return fragment_html(Facts(facts), eigenvalue_table(self))
 
-    def plot(self) -> PlotlyFigure:
-        """The eigenvalues by rank, with the mean of their cluster; raises InvalidInput where none was found."""
-        return eigenvalue_figure(self).to_plotly()
-
-    def _repr_html_(self) -> str:
-        facts: list[tuple[str, float | str | None]] = [
-            ("largest eigenvalue", self.largest_eigenvalue),
-            ("its relative error", self.error),
-            ("η* without momentum", self.max_learning_rate()),
-            ("statistics", self.statistics),
-            ("status", self.status),
-        ]
-        return fragment_html(Facts(facts), eigenvalue_table(self))
-
     def __str__(self) -> str:
         cluster = (
             f", mean of the top {self.cluster_size} {self.cluster_mean:.6g}" if self.cluster_size > 1 else ""
@@ -183,6 +173,7 @@ class Curvature:
             [
                 f'{self.kind} of {self.loss}, statistics="{self.statistics}", {self.samples} samples in '
                 f"{batches}{dropped}",
+                *self.assumes,
                 f"largest eigenvalue {self.largest_eigenvalue:.6g} ± {self.error:.1g} (relative){cluster}",
                 self._limit(),
                 f"{self.status}: {self.method}, {self.products} products, {self.seconds:.2g} s, residual "

@@ -68,7 +68,12 @@ def class_covariance(outputs: Tensor) -> Tensor:
 
 
 def output_covariance(
-    model: nn.Module, batches: Any, statistics: str = "batch", seed: int = 0
+    model: nn.Module,
+    batches: Any,
+    statistics: str = "batch",
+    seed: int = 0,
+    *,
+    ghost_batch_size: int | None = None,
 ) -> OutputCovariance:
     """Measure S = E[diag p − ppᵀ] on one forward pass over the batches.
 
@@ -81,7 +86,9 @@ def output_covariance(
     statistics : {"batch", "frozen", "running"}
         What batch norms normalise by; the first two give the same S.
     seed : int
-        Of a shuffling loader.
+        Of random draws inside the model, and of a shuffling loader.
+    ghost_batch_size : int, optional
+        As for `curvature`.
 
     Returns
     -------
@@ -92,9 +99,13 @@ def output_covariance(
     InvalidInput
         As for `curvature`, and for outputs without a dimension of classes.
     """
-    function = ModelFunction.of(model)
-    with untouched(model, seed, function.device), batch_norm_statistics(model, statistics), torch.no_grad():
-        read = read_batches(batches)
+    function = ModelFunction.of(model, seed)
+    with (
+        untouched(function.model, seed, function.device),
+        batch_norm_statistics(function.model, statistics, ghost_batch_size),
+        torch.no_grad(),
+    ):
+        read = read_batches(batches, ghost_batch_size=ghost_batch_size)
         shape = survey(function, read, None, statistics)
         if not shape:
             raise InvalidInput(expected="outputs (samples, classes, …)", got="one number for each sample")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from normfield.errors import InvalidInput, NumericalFailure
-from normfield.measure.prepared import Prepared, check_choice, check_count, prepared
+from normfield.measure.prepared import Prepared, check_choice, check_count, deadline, prepared
 from normfield.measure.result import Curvature
 from normfield.measure.solve import ROUNDING, Question, Solution, solve
 
@@ -29,15 +29,6 @@ def check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
             got=repr(tolerance),
             instead="convert the model with .double() (half precision: .float()), or ask for less",
         )
-
-
-def _deadline(budget: float | None) -> float:
-    """Seconds from now as a reading of ``time.monotonic()``."""
-    if budget is None:
-        return math.inf
-    if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget > 0:
-        raise InvalidInput(expected="a budget above 0 seconds", got=repr(budget))
-    return time.monotonic() + budget
 
 
 def _question(top: int, tolerance: float, method: str, most: int | None, deadline: float) -> Question:
@@ -71,6 +62,8 @@ def _result(solution: Solution, measured: Prepared, seconds: float) -> Curvature
         method=solution.method,
         seconds=seconds,
         largest_check=pairs.check,
+        ghost_batch_size=read.ghost_batch_size,
+        assumes=measured.assumes,
     )
 
 
@@ -88,6 +81,7 @@ def curvature(
     max_products: int | None = None,
     budget: float | None = None,
     on_failure: str = "raise",
+    ghost_batch_size: int | None = None,
 ) -> Curvature:
     """Measure the largest curvature eigenvalues of any module, batch norm in training mode included.
 
@@ -111,13 +105,20 @@ def curvature(
     Parameters
     ----------
     model : nn.Module
-        Returns one tensor (m, …). Layers other than batch norms run in the mode they are in.
+        Returns one tensor (m, …), or for a callable loss any structure of them. Layers other than batch norms run in
+        the mode they are in; dropout's masks and other draws from the global generators are the same in every product
+        and batch. Half-precision parameters are measured in float32; wrappers of data parallelism and compilation
+        are taken off.
     batches : pair, iterable of pairs, or DataLoader
-        Pairs (inputs, targets) of tensors or arrays, read once and kept up to 2 GiB; a last batch shorter than the
-        first is dropped. Floating-point values are converted to the model's dtype.
+        Pairs (inputs, targets), or mappings with targets or labels in them, read once and kept up to 2 GiB; a last
+        batch shorter than the first is dropped. Inputs are tensors or arrays, or tuples, lists and dicts of such,
+        nested at will: a tuple or list is the model's positional arguments, a dict its keywords. Floating-point
+        values are converted to the model's dtype. A tuple of two pairs of one length could be one batch or two and
+        is refused; a list of two pairs is two batches.
     loss : "squared", "cross_entropy", nn.MSELoss, nn.CrossEntropyLoss or callable
         "squared" is (1/m) Σ ½‖f − y‖², with integer labels read as one-hot; eigenvalues are in units of the loss as
-        given, so `nn.MSELoss()` gives 2/C of them. A callable takes (outputs, targets) to a scalar tensor.
+        given, so `nn.MSELoss()` gives 2/C of them. A callable takes (outputs, targets), both as they came, to a
+        scalar tensor.
     kind : {"fisher", "ggn", "hessian"}
     statistics : {"batch", "frozen", "running"}
         The batch's own, with gradient through them (as in training); the batch's own, as constants; the module's
@@ -128,7 +129,8 @@ def curvature(
     tolerance : float
         Relative error of each.
     seed : int
-        Of the random starts, and of a shuffling loader without a generator of its own.
+        Of the random starts, of random draws inside the model, and of a shuffling loader without a generator of its
+        own.
     method : {"auto", "lanczos", "dense"}
     max_products : int, optional
         Budget of matrix-vector products, by default 200 + 50 for each wanted eigenvalue.
@@ -136,6 +138,9 @@ def curvature(
         Seconds after which no further product is begun; the first block is always taken.
     on_failure : {"raise", "return"}
         What becomes of a result that has not converged: its `status` says so either way.
+    ghost_batch_size : int, optional
+        Samples that share batch-norm statistics, where they are fewer than a batch: ghost batch normalisation
+        [Hoffer, NeurIPS 2017]. It must divide every batch.
 
     Returns
     -------
@@ -158,8 +163,8 @@ def curvature(
     """
     started = time.perf_counter()
     check_choice("on_failure", on_failure, ("raise", "return"))
-    question = _question(top, tolerance, method, max_products, _deadline(budget))
-    with prepared(model, batches, loss, kind, statistics, seed) as measured:
+    question = _question(top, tolerance, method, max_products, deadline(budget))
+    with prepared(model, batches, loss, kind, statistics, seed, ghost_batch_size) as measured:
         check_tolerance(tolerance, measured.function.dtype)
         solution = solve(measured, question)
     result = _result(solution, measured, time.perf_counter() - started)

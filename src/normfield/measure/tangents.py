@@ -18,6 +18,7 @@ from torch import Tensor
 
 from normfield.errors import InvalidInput
 from normfield.measure.function import ModelFunction
+from normfield.samples import Samples
 
 
 def _load_forward_rules() -> None:
@@ -37,7 +38,7 @@ class CannotDifferentiate(ArithmeticError):
 class Tangents(Protocol):
     """v ↦ J·v at one batch; raises CannotDifferentiate where an operation lacks what it needs."""
 
-    def __init__(self, function: ModelFunction, inputs: Tensor, outputs: Tensor) -> None: ...
+    def __init__(self, function: ModelFunction, inputs: Samples, outputs: Tensor) -> None: ...
 
     def __call__(self, vector: Tensor) -> Tensor:
         """J·vector, in the outputs' shape."""
@@ -58,7 +59,7 @@ def _objections() -> Iterator[None]:
 class ForwardMode:
     """J·v by one forward pass on dual numbers."""
 
-    def __init__(self, function: ModelFunction, inputs: Tensor, outputs: Tensor) -> None:
+    def __init__(self, function: ModelFunction, inputs: Samples, outputs: Tensor) -> None:
         self._function, self._inputs = function, inputs
         self._primals = [p.detach() for p in function.parameters]
 
@@ -74,13 +75,14 @@ class ForwardMode:
 class DoubleBackward:
     """J·v as the derivative of Jᵀu by u, contracted with v."""
 
-    def __init__(self, function: ModelFunction, inputs: Tensor, outputs: Tensor) -> None:
+    def __init__(self, function: ModelFunction, inputs: Samples, outputs: Tensor) -> None:
         self._function = function
         self._u = torch.zeros_like(outputs, requires_grad=True)
         with _objections():
-            self._rows = torch.autograd.grad(
+            rows = torch.autograd.grad(
                 outputs, function.parameters, self._u, create_graph=True, materialize_grads=True
             )
+            self._rows = [row.to_dense() for row in rows]
 
     def __call__(self, vector: Tensor) -> Tensor:
         """J·vector, in the outputs' shape."""
@@ -106,13 +108,39 @@ def require_transpose(tangent: Tensor, direction: Tensor, vector: Tensor, row: T
         raise CannotDifferentiate("an operation that loses derivatives of its derivatives")
 
 
+class SymmetryCheck:
+    """Compares each product H·v with the one before: ⟨u, Hv⟩ = ⟨Hu, v⟩, up to round-off beside the largest ‖Hv‖/‖v‖."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Tensor, Tensor] | None = None
+        self._largest = 0.0
+
+    def __call__(self, vector: Tensor, image: Tensor) -> None:
+        """Take H·vector = image; raise InvalidInput where some operation's derivative has a wrong derivative."""
+        length = float(vector.norm())
+        self._largest = max(self._largest, float(image.norm()) / length if length else 0.0)
+        if self._last is not None:
+            self._compare(*self._last, vector, image)
+        self._last = (vector.clone(), image.clone())
+
+    def _compare(self, left: Tensor, of_left: Tensor, right: Tensor, of_right: Tensor) -> None:
+        difference = abs(float(torch.dot(left, of_right) - torch.dot(of_left, right)))
+        scale = self._largest * float(left.norm() * right.norm())
+        if difference > 10 * torch.finfo(left.dtype).eps ** 0.5 * scale:
+            raise InvalidInput(
+                expected='a model with right second derivatives for kind="hessian"',
+                got="products that are not those of a symmetric matrix",
+                instead='replace the operation of which torch differentiates only a part, or use kind="ggn"',
+            )
+
+
 def require_gradient(outputs: Tensor) -> None:
     """Refuse outputs that do not depend on the parameters."""
     if not outputs.requires_grad:
         raise InvalidInput(
             expected="outputs that depend on the trainable parameters",
             got="outputs without gradient",
-            instead="check for detach() or no_grad() in the model's forward",
+            instead="check for detach(), no_grad() or reentrant checkpoints in the model's forward",
         )
 
 

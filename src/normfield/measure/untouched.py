@@ -1,33 +1,18 @@
-"""What is measured is left as it was found: buffers, modes and global random state."""
+"""What is measured is left as it was found: attributes, buffers, modes and global random state."""
 
 from __future__ import annotations
 
-import random
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
-
-
-@contextmanager
-def _same_random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch's CPU generator is seeded; afterwards torch, numpy and random are where they were."""
-    of_torch, of_python = torch.get_rng_state(), random.getstate()
-    of_numpy = np.random.get_state()  # noqa: NPY002 - the global state is saved here, not drawn from
-    of_cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    try:
-        torch.default_generator.manual_seed(seed)
-        yield
-    finally:
-        torch.set_rng_state(of_torch)
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)  # noqa: NPY002
-        if of_cuda is not None:
-            torch.cuda.set_rng_state(of_cuda, device)
+from normfield.measure.randomness import same_random_state, seed_generators
+from normfield.measure.replaced import replaced, same_attributes
+from normfield.measure.weight_norms import twice_differentiable
 
 
 def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
@@ -55,27 +40,28 @@ def _same_buffers(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _same_modes(model: nn.Module) -> Iterator[None]:
-    """Put back train or eval of every submodule."""
-    before = {module: module.training for module in model.modules()}
-    try:
+def _silent_backward_hooks(model: nn.Module) -> Iterator[None]:
+    """Modules' backward hooks neither run nor change a derivative."""
+    modules = list(model.modules())
+    with (
+        replaced("_backward_hooks", {module: OrderedDict() for module in modules}),
+        replaced("_backward_pre_hooks", {module: OrderedDict() for module in modules}),
+    ):
         yield
-    finally:
-        for module, training in before.items():
-            module.training = training
 
 
 @contextmanager
 def untouched(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
     """Whatever the body runs, the model and the global random state are afterwards as before, also when it raises.
 
-    Gradients are enabled inside, whatever the caller's mode.
+    Gradients are enabled inside, whatever the caller's mode; modules' backward hooks are silent, since they may
+    change what a backward pass gives, and weight norms are computed by a formula that torch differentiates twice.
 
     Parameters
     ----------
     model : nn.Module
     seed : int
-        Seeds torch's global CPU generator inside the body, so that a shuffling loader is reproducible.
+        Seeds the global generators inside the body, so that a shuffling loader is reproducible.
     device : torch.device
         The model's device; a CUDA device's generator is saved too.
 
@@ -89,10 +75,13 @@ def untouched(model: nn.Module, seed: int, device: torch.device) -> Iterator[Non
             expected="seed as a whole number from 0 to 2**63 - 1", got=repr(seed), instead="use seed=0"
         )
     with (
-        _same_random_state(seed, device),
+        same_random_state(device),
+        same_attributes(model),
         _same_buffers(model),
-        _same_modes(model),
+        _silent_backward_hooks(model),
+        twice_differentiable(model),
         torch.inference_mode(False),
         torch.enable_grad(),
     ):
+        seed_generators(seed, device)
         yield

@@ -1,0 +1,33 @@
+"""Noticing that a model computes in half precision somewhere inside, where its derivatives lose their digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class HalfPrecisionWatch(TorchDispatchMode):
+    """While active, notes the half-precision dtypes of results.
+
+    Attributes
+    ----------
+    found : set of str
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Iterable[Any] = (), kwargs: dict | None = None
+    ) -> Any:
+        """Run the operation and look at its results."""
+        result = func(*args, **(kwargs or {}))
+        for part in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(part, Tensor) and part.dtype in (torch.float16, torch.bfloat16):
+                self.found.add(str(part.dtype).removeprefix("torch."))
+        return result
