@@ -80,7 +80,7 @@ def limit_of(optimizer: Optimizer, held: list[nn.Parameter], matrix: Tensor) -> 
 
 
 def outcome(name: str, taken: int, share: float) -> float:
-    """By how much θ has grown after 300 steps at this share of the limit."""
+    """By how much θ has grown after 200 steps at this share of the limit."""
     held, matrix = parameters(), quadratic()
     optimizer = OPTIMIZERS[name](held)
     warm_up(optimizer, held, taken)
@@ -93,11 +93,15 @@ def outcome(name: str, taken: int, share: float) -> float:
     def gradients() -> list[Tensor]:
         return list((matrix @ torch.cat([p.detach() for p in held])).split(SIZES))[: len(moving)]
 
-    return growth(optimizer, moving, gradients, [torch.zeros_like(p) for p in moving], factor, 300)
+    return growth(optimizer, moving, gradients, [torch.zeros_like(p) for p in moving], factor, 200)
 
 
-@pytest.mark.parametrize("taken", [2, 100], ids=["early", "late"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+CORRECTED = ("Adam", "AMSGrad", "AdamW", "NAdam, decoupled", "Adagrad, slowing")  # by the number of steps
+
+RUNS = [*((name, 100) for name in OPTIMIZERS), *((name, 2) for name in CORRECTED)]
+
+
+@pytest.mark.parametrize(("name", "taken"), RUNS)
 def test_two_per_cent_below_it_falls_and_above_it_grows(name: str, taken: int) -> None:
     assert outcome(name, taken, 0.98) < 0.1
     assert outcome(name, taken, 1.02) > 10
