@@ -163,7 +163,10 @@ NAN = torch.tensor([[1.0, 2.0], [float("nan"), float("inf")]])
             "labels in training targets from 0 to 1, got 1 outside, the first 2 at",
         ),
         ({"targets": torch.tensor([-1, 1])}, "got 1 outside, the first -1 at index 0"),
-        ({"targets": torch.tensor([0.0, 1.0])}, r"as int64 of shape \(samples,\), got torch.float32"),
+        (
+            {"targets": torch.tensor([0.0, 1.0])},
+            r"as int64 of shape \(samples,\) or \(samples, positions\), got torch.float32",
+        ),
         (
             {"targets": torch.ones(2), "classes": None},
             r"float training targets of shape \(samples, outputs\)",

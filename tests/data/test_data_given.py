@@ -98,7 +98,25 @@ def test_the_loss_of_precision_to_infinity_is_refused():
         ),
         ((X, Y[:, None]), r"got torch.int64 of shape \(4, 1\); make labels"),
         ((X, Y * 10**9), "class labels below 100,000, got a largest label of 2,000,000,000"),
-        ((X, X[:, None]), r"got torch.float32 of shape \(4, 1, 3\)"),
+        ((X, X[:, 0]), r"got torch.float32 of shape \(4,\); make labels"),
+        (
+            (X, (Y, Y)),
+            "targets as one tensor or array, or a dict of such, got a tuple of 2; for test data give",
+        ),
+        (
+            ((X, Y), (X, Y)),
+            "targets as one tensor or array, or a dict of such, got a tuple of 2; for test data",
+        ),
+        (((X, 3), Y), r"inputs\[1\] as a tensor or an array, got int"),
+        (((X, X[:2]), Y), r"one first dimension, the samples, got \(\(4, 3\), \(2, 3\)\)"),
+        (({}, Y), "inputs with a tensor, got an empty dict"),
+        (({"a": X, "b": X * np.nan}, Y), r"finite training inputs .*, got 12 NaN or infinite"),
+        ({"a": X}, "one of targets, target, labels, label, y and at least one input in a mapping"),
+        (
+            {"x": X, "y": Y, "test_inputs": X},
+            "test_inputs and test_targets, or neither, got only one of them",
+        ),
+        (({"a": X}, {"y": Y[:2]}), "as many training targets as inputs, got 4 inputs and 2 targets"),
         ((X * 1j, Y), "inputs as real numbers, got an array of type complex128"),
         ((X.astype(str), Y), "inputs as real numbers, got an array of type"),
         (

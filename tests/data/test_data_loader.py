@@ -53,7 +53,7 @@ class Mapped(Dataset):
         return 3
 
     def __getitem__(self, i: int):
-        return {"inputs": X[i], "targets": Y[i], "weight": 1.0}
+        return {"inputs": X[i], "targets": Y[i]}
 
 
 def test_loader_is_read_whole_in_its_order():
@@ -168,7 +168,11 @@ def one_by_one(*rows) -> DataLoader:
             r"batches of \(inputs, targets\), got Tensor in batch 0; let the data set",
         ),
         (one_by_one((1, 2, 3)), {}, "got list of 3 in batch 0"),
-        (one_by_one({"image": 1}), {}, "batch 0 with the keys inputs and targets, or x and y, got image"),
+        (
+            one_by_one({"image": 1}),
+            {},
+            "one of targets, target, labels, label, y and at least one input in a mapping, got batch 0 with image",
+        ),
         (
             one_by_one((X[0], 0), (X[0, :1], 0)),
             {},

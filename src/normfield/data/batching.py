@@ -8,10 +8,12 @@ from typing import overload
 
 import torch
 
+from normfield import samples
 from normfield.data.checks import check_count, check_seed
 from normfield.errors import InvalidInput
+from normfield.samples import Samples
 
-Pair = tuple[torch.Tensor, torch.Tensor]
+Pair = tuple[Samples, Samples]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -20,8 +22,8 @@ class Batches(Sequence[Pair]):
 
     Parameters
     ----------
-    inputs, targets : torch.Tensor
-        The data, shapes (samples, ...) and (samples,) or (samples, outputs).
+    inputs, targets : Samples
+        The data: tensors whose first dimension counts the samples, or tuples or dicts of such.
     order : torch.Tensor
         Indices of the samples used, int64, shape (batches * batch_size,).
     batch_size : int
@@ -30,8 +32,8 @@ class Batches(Sequence[Pair]):
         Samples left out because they did not fill a batch.
     """
 
-    inputs: torch.Tensor
-    targets: torch.Tensor
+    inputs: Samples
+    targets: Samples
     order: torch.Tensor
     batch_size: int
     dropped: int
@@ -50,13 +52,18 @@ class Batches(Sequence[Pair]):
             return tuple(self[i] for i in range(len(self))[index])
         start = range(0, len(self.order), self.batch_size)[index]
         chosen = self.order[start : start + self.batch_size]
-        return self.inputs[chosen], self.targets[chosen]
+        return taken(self.inputs, chosen), taken(self.targets, chosen)
 
     def __str__(self) -> str:
         return f"{len(self):,} batches of {self.batch_size:,} samples, {self.dropped:,} samples dropped"
 
     def __repr__(self) -> str:
         return f"Batches({self})"
+
+
+def taken(values: Samples, chosen: torch.Tensor | slice) -> Samples:
+    """Return the samples that an index or a slice chooses, in every part."""
+    return samples.mapped(values, lambda tensor: tensor[chosen])
 
 
 def shuffled_order(count: int, seed: int | torch.Generator) -> torch.Tensor:
@@ -68,16 +75,18 @@ def shuffled_order(count: int, seed: int | torch.Generator) -> torch.Tensor:
 
 
 def shuffled_batches(
-    inputs: torch.Tensor, targets: torch.Tensor, batch_size: int, seed: int | torch.Generator
+    inputs: Samples, targets: Samples, batch_size: int, seed: int | torch.Generator
 ) -> Batches:
     """Cut the data into shuffled batches of `batch_size`, dropping a last short one."""
     check_count(batch_size, "batch_size")
-    if batch_size > len(inputs):
+    count = samples.count(inputs)
+    if batch_size > count:
         raise InvalidInput(
-            expected=f"batch_size of at most {len(inputs):,}, the number of samples",
+            expected=f"batch_size of at most {count:,}, the number of samples",
             got=f"{batch_size:,}",
             instead="give a smaller batch_size or more samples",
         )
-    dropped = len(inputs) % batch_size
-    order = shuffled_order(len(inputs), seed).to(inputs.device)[: len(inputs) - dropped]
+    dropped = count % batch_size
+    device = next(samples.leaves(inputs)).device
+    order = shuffled_order(count, seed).to(device)[: count - dropped]
     return Batches(inputs, targets, order, batch_size, dropped)

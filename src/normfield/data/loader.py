@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from normfield.data.batching import Pair, taken
 from normfield.data.dataset import DataSet
 from normfield.data.foreign_errors import described
-from normfield.data.given import as_floats, as_targets, from_pair, pair_in
+from normfield.data.given import Form, as_inputs, as_targets, from_pair
 from normfield.data.random_state import seeded_random_state
 from normfield.errors import InvalidInput
+from normfield.samples import Samples, count, leaves, mapped, shape_words, size_in_bytes, split_targets
 
 _READ_AT_ONCE = 256  # samples of a Dataset that has no loader
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-
 
 @dataclass(frozen=True)
-class ReadLimits:
-    """At most how many samples (None: all) and bytes to read, and the seed that global generators get."""
+class Reading:
+    """How many samples (None: all) and bytes to read at most, the seed of global generators, how values are taken."""
 
     samples: int | None
     max_bytes: int
     seed: int
+    classes: int | None = None
+    form: Form | None = None
 
 
-def from_dataset(dataset: Dataset[Any], name: str, classes: int | None, limits: ReadLimits) -> DataSet:
+def from_dataset(dataset: Dataset[Any], name: str, reading: Reading) -> DataSet:
     """Read a ``Dataset`` in its own order, as `from_loader` does."""
-    return from_loader(DataLoader(dataset, batch_size=_READ_AT_ONCE), name, classes, limits)
+    return from_loader(DataLoader(dataset, batch_size=_READ_AT_ONCE), name, reading)
 
 
-def from_loader(loader: DataLoader[Any], name: str, classes: int | None, limits: ReadLimits) -> DataSet:
+def from_loader(loader: DataLoader[Any], name: str, reading: Reading) -> DataSet:
     """Read a loader once, until it ends or the limits are reached.
 
-    Bytes are counted as kept (float32 inputs, int64 or float32 targets); twice as many are needed while the
+    Bytes are counted as kept (float32 or whole inputs, int64 or float32 targets); twice as many are needed while the
     pieces are joined. Global generators start at the seed while it is read and have their old states
     afterwards, as have the loader's own.
 
@@ -47,11 +49,11 @@ def from_loader(loader: DataLoader[Any], name: str, classes: int | None, limits:
     InvalidInput
         The loader raises, gives no samples, or gives something else than pairs of inputs and targets.
     """
-    with seeded_random_state(limits.seed, _own_generators(loader)):
-        pieces, room_left = _read(loader, limits.samples, limits.max_bytes)
+    with seeded_random_state(reading.seed, _own_generators(loader)):
+        pieces, room_left = _read(loader, reading)
     inputs, targets = _joined(pieces)
-    data = from_pair(inputs, targets, name, classes)
-    return _with_totals(data, _length(loader), classes, None if room_left else limits.max_bytes)
+    data = from_pair(inputs, targets, name, reading.classes, reading.form)
+    return _with_totals(data, _length(loader), reading, cut=not room_left)
 
 
 def _own_generators(loader: DataLoader[Any]) -> list[torch.Generator]:
@@ -62,35 +64,43 @@ def _own_generators(loader: DataLoader[Any]) -> list[torch.Generator]:
     return list({id(each): each for each in found if isinstance(each, torch.Generator)}.values())
 
 
-def _read(loader: DataLoader[Any], samples: int | None, max_bytes: int) -> tuple[list[Pair], bool]:
-    """Return the pieces kept, and whether all that was wanted fitted in `max_bytes`."""
+def _read(loader: DataLoader[Any], reading: Reading) -> tuple[list[Pair], bool]:
+    """Return the pieces kept, and whether all that was wanted fitted in the bytes."""
     pieces: list[Pair] = []
-    kept, left = 0, max_bytes
-    for inputs, targets in _pairs(loader):
-        wanted = len(inputs) if samples is None else min(len(inputs), samples - kept)
-        room = min(wanted, left // _sample_bytes(inputs, targets))
-        # Copies: a worker's tensors hold a file descriptor each, and a loader may reuse its buffers.
-        pieces.append((inputs[:room].clone(), targets[:room].clone()))
-        kept, left = kept + room, left - room * _sample_bytes(inputs, targets)
+    kept, left = 0, reading.max_bytes
+    for inputs, targets in _pairs(loader, reading):
+        here = count(inputs)
+        wanted = here if reading.samples is None else min(here, reading.samples - kept)
+        each = (size_in_bytes(inputs) + size_in_bytes(targets)) // here
+        room = min(wanted, left // each)
+        pieces.append((_copied(inputs, room), _copied(targets, room)))
+        kept, left = kept + room, left - room * each
         if room < wanted:
             return pieces, False
-        if kept == samples:
+        if kept == reading.samples:
             break
     return pieces, True
 
 
-def _pairs(loader: DataLoader[Any]) -> Iterator[Pair]:
+def _copied(values: Samples, samples: int) -> Samples:
+    """Copy the first samples: a worker's tensors hold a file descriptor each, and a loader may reuse its buffers."""
+    return mapped(taken(values, slice(samples)), torch.Tensor.clone)
+
+
+def _pairs(loader: DataLoader[Any], reading: Reading) -> Iterator[Pair]:
     """Go through the loader's batches as tensors, empty ones left out."""
     for number, item in enumerate(_items(loader)):
         inputs, targets = _pair_of(item, number)
-        inputs, targets = as_floats(inputs, "inputs"), as_targets(targets)
-        if inputs.ndim == 0 or len(inputs) != len(targets):
+        inputs = as_inputs(inputs, "inputs", reading.form)
+        targets = as_targets(targets, reading.classes is not None)
+        lengths = {tensor.shape[:1] for part in (inputs, targets) for tensor in leaves(part)}
+        if len(lengths) != 1 or lengths == {torch.Size([])}:
             raise InvalidInput(
                 expected="as many targets as inputs in every batch",
-                got=f"inputs of shape {tuple(inputs.shape)} and targets of shape {tuple(targets.shape)}",
+                got=f"inputs of {shape_words(inputs)} and targets of {shape_words(targets)}",
                 instead=f"look at batch {number} of the loader",
             )
-        if len(inputs):
+        if count(inputs):
             yield inputs, targets
 
 
@@ -115,38 +125,47 @@ def _items(loader: DataLoader[Any]) -> Iterator[Any]:
 
 def _pair_of(item: Any, number: int) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
-        return pair_in(item, f"batch {number}")
+        return split_targets(item, f"batch {number}")
     if isinstance(item, (tuple, list)) and len(item) == 2:
         return item[0], item[1]
     size = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
     raise InvalidInput(
         expected="batches of (inputs, targets)",
         got=f"{type(item).__name__}{size} in batch {number}",
-        instead="let the data set return pairs, or a mapping with inputs and targets",
+        instead="let the data set return pairs, several inputs as a tuple or dict of their own, or a mapping",
     )
-
-
-def _sample_bytes(inputs: torch.Tensor, targets: torch.Tensor) -> int:
-    return (inputs.nbytes + targets.nbytes) // len(inputs)
 
 
 def _joined(pieces: list[Pair]) -> Pair:
     if not pieces:
         raise InvalidInput(expected="data with at least one sample", got="a loader that gives none")
-    if sum(len(inputs) for inputs, _ in pieces) == 0:
+    if sum(count(inputs) for inputs, _ in pieces) == 0:
         raise InvalidInput(
             expected="max_bytes large enough for one sample", got="room for none", instead="raise max_bytes"
         )
-    for what, parts in zip(("inputs", "targets"), zip(*pieces, strict=True), strict=True):
-        shapes = sorted({(tuple(part.shape[1:]), part.dtype) for part in parts}, key=str)
-        if len(shapes) > 1:
-            raise InvalidInput(
-                expected=f"{what} of one shape and type in all batches",
-                got=" and ".join(f"{shape} of {dtype}" for shape, dtype in shapes[:2]),
-                instead="bring the samples to one shape and type",
-            )
-    inputs, targets = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-    return inputs, targets
+    inputs, targets = zip(*pieces, strict=True)
+    return _concatenated(inputs, "inputs"), _concatenated(targets, "targets")
+
+
+def _concatenated(parts: Sequence[Samples], what: str) -> Samples:
+    """Join the pieces tensor by tensor, refusing pieces that differ in structure, shape or type."""
+    forms = sorted({_form(part) for part in parts})
+    if len(forms) > 1:
+        raise InvalidInput(
+            expected=f"{what} of one shape and type in all batches",
+            got=" and ".join(forms[:2]),
+            instead="bring the samples to one shape and type",
+        )
+    joined = map(torch.cat, zip(*map(leaves, parts), strict=True))
+    return mapped(parts[0], lambda _: next(joined))
+
+
+def _form(values: Samples) -> str:
+    """The structure in words, with shape and type of one sample: ``(2,) of torch.float32``."""
+    if isinstance(values, torch.Tensor):
+        return f"{tuple(values.shape[1:])} of {values.dtype}"
+    named = values.items() if isinstance(values, dict) else enumerate(values)
+    return ", ".join(f"{key}: {_form(part)}" for key, part in named)
 
 
 def _length(loader: DataLoader[Any]) -> int | None:
@@ -157,13 +176,15 @@ def _length(loader: DataLoader[Any]) -> int | None:
         return None
 
 
-def _with_totals(data: DataSet, length: int | None, classes: int | None, cut_at: int | None) -> DataSet:
+def _with_totals(data: DataSet, length: int | None, reading: Reading, cut: bool) -> DataSet:
     """Say how many samples there are in all, and what reading only some of them means."""
     total = max(length or 0, data.samples_used)
     notes = []
-    if cut_at is not None:
+    if cut:
         of = f"{length:,}" if length else "an unknown number"
-        notes.append(f"stopped reading at max_bytes={cut_at:,}: {data.samples_used:,} samples kept of {of}")
-    if data.classes is not None and classes is None and (cut_at is not None or total > data.samples_used):
+        notes.append(
+            f"stopped reading at max_bytes={reading.max_bytes:,}: {data.samples_used:,} samples kept of {of}"
+        )
+    if data.classes is not None and reading.classes is None and (cut or total > data.samples_used):
         notes.append("classes counted from the samples read")
     return replace(data, samples_total=total, note="; ".join(notes))

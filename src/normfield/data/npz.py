@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from normfield.data.dataset import DataSet
-from normfield.data.given import from_pair, pair_in
+from normfield.data.given import TEST_NAMES, Form, from_pair, pair_in
 from normfield.errors import DataUnavailable, InvalidInput
 
-TEST_NAMES = ("test_inputs", "test_targets")
 
-
-def from_npz(path: Path, classes: int | None, name: str | None = None) -> DataSet:
+def from_npz(path: Path, classes: int | None, name: str | None = None, form: Form | None = None) -> DataSet:
     """Read inputs and targets, or x and y, and where they are there test_inputs and test_targets.
 
     Raises
@@ -32,7 +30,8 @@ def from_npz(path: Path, classes: int | None, name: str | None = None) -> DataSe
         raise InvalidInput(
             expected=f"{' and '.join(TEST_NAMES)} in {path}, or neither", got="only one of them"
         )
-    return from_pair(inputs, targets, name or path.stem, classes, test=(test[0], test[1]) if test else None)
+    both = (test[0], test[1]) if test else None
+    return from_pair(inputs, targets, name or path.stem, classes, form, test=both)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ def standardised(data: DataSet, how: Standardisation) -> DataSet:
     Raises
     ------
     InvalidInput
-        No entry varies.
+        No entry varies, or the inputs are whole numbers or no single tensor.
     """
     if how == data.standardise:
         return data
@@ -49,9 +49,22 @@ def standardised(data: DataSet, how: Standardisation) -> DataSet:
             got=f'data with standardise="{data.standardise}"',
             instead=f'load them with standardise="{how}" to begin with',
         )
-    scaling = global_scaling(data.inputs) if how == "global" else pixel_scaling(data.inputs)
+    inputs = _floats(data)
+    scaling = global_scaling(inputs) if how == "global" else pixel_scaling(inputs)
     test = None if data.test_inputs is None else scaling.apply(data.test_inputs)
-    return replace(data, inputs=scaling.apply(data.inputs), test_inputs=test, standardise=how)
+    return replace(data, inputs=scaling.apply(inputs), test_inputs=test, standardise=how)
+
+
+def _floats(data: DataSet) -> torch.Tensor:
+    """The inputs where they are one tensor of floats: indices and structures have no mean."""
+    inputs = data.inputs
+    if isinstance(inputs, torch.Tensor) and inputs.is_floating_point():
+        return inputs
+    raise InvalidInput(
+        expected="inputs of one tensor of floats, to standardise them",
+        got=f"a {type(inputs).__name__}" if not isinstance(inputs, torch.Tensor) else f"{inputs.dtype}",
+        instead='standardise the parts that are to be before, and leave standardise="none"',
+    )
 
 
 def global_scaling(inputs: torch.Tensor) -> Scaling:
