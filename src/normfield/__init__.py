@@ -20,7 +20,16 @@ if TYPE_CHECKING:
         NotCovered,
         NumericalFailure,
     )
-    from normfield.measure import Curvature, curvature
+    from normfield.measure import (
+        Curvature,
+        CurvatureByBatchSize,
+        EmpiricalNTK,
+        PreconditionedCurvature,
+        curvature,
+        curvature_by_batch_size,
+        empirical_ntk,
+        preconditioned_curvature,
+    )
     from normfield.nets import Description, build, describe, examine
     from normfield.network import (
         Activation,
@@ -48,7 +57,16 @@ _HOMES = {
     "data": ("DataSet", "load"),
     "diagnosis": ("Diagnosis", "diagnose"),
     "errors": ("DataUnavailable", "InvalidInput", "NormfieldError", "NotCovered", "NumericalFailure"),
-    "measure": ("Curvature", "curvature"),
+    "measure": (
+        "Curvature",
+        "CurvatureByBatchSize",
+        "EmpiricalNTK",
+        "PreconditionedCurvature",
+        "curvature",
+        "curvature_by_batch_size",
+        "empirical_ntk",
+        "preconditioned_curvature",
+    ),
     "nets": ("Description", "build", "describe", "examine"),
     "network": (
         "Activation",
