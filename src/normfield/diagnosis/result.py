@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
+from normfield.diagnosis.opening import answers_figure, not_offered, statement
 from normfield.diagnosis.page import page_of
 from normfield.diagnosis.subject import Subject
+from normfield.diagnosis.trust import trust
+from normfield.errors import InvalidInput
 from normfield.measure.signals import LayerSignals
-from normfield.report import Column, Finding, Table, table_text, write
+from normfield.report import Column, Finding, Findings, Table, fragment_html, table_text, write
 from normfield.report.plain_json import json_text, plain
 
 if TYPE_CHECKING:
     import pandas
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -48,26 +54,29 @@ class Diagnosis:
     signals: LayerSignals | None = None
 
     def table(self) -> Table:
-        """The four answers side by side."""
+        """The answers side by side; one that this version does not offer is a footnote."""
+        offered = [self.answers[name] for name in NAMES if self.answers[name].status != "not yet"]
         rows = [
             (
                 answer.name,
                 answer.max_learning_rate,
                 answer.largest_eigenvalue,
-                answer.seconds if answer.status != "not yet" else None,
+                answer.seconds,
+                answer.status if (found := trust(answer)) is None else found.kind,
                 answer.assumes or f"{answer.status}: {answer.reason}",
             )
-            for answer in (self.answers[name] for name in NAMES)
+            for answer in offered
         ]
         columns = [
             Column("answer"),
             Column("learning rate, at most", digits=3),
             Column("λ_max", digits=4),
             Column("cost", unit="s", digits=2),
+            Column("kind"),
             Column("what it rests on", align="left"),
         ]
         title = f"How large a learning rate? {self.asked.loss_name} loss, momentum {self.asked.momentum:g}"
-        return Table(title, columns, rows)
+        return Table(title, columns, rows, [not_offered(self.answers)] if not_offered(self.answers) else [])
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, lists and words."""
@@ -101,18 +110,57 @@ class Diagnosis:
         rows = [{"answer": name} | plain(self.answers[name].as_dict()) for name in NAMES]
         return pandas.DataFrame(rows).set_index("answer")
 
-    def to_html(self, path: str | os.PathLike[str]) -> Path:
+    def to_html(self, path: str | os.PathLike[str], *, command: str = "") -> Path:
         """Write the report: one HTML file that needs no network.
+
+        Parameters
+        ----------
+        path
+            The file; its folder must exist.
+        command
+            The command that was typed, if one was: the page tells how to repeat it.
 
         Raises
         ------
         InvalidInput
             The folder is missing or cannot be written.
         """
-        return write(
-            page_of(self.answers, self.findings, self.asked, self.subject, self.as_dict(), self.table()), path
+        page = page_of(
+            self.answers,
+            self.findings,
+            self.asked,
+            self.subject,
+            self.as_dict(),
+            self.table(),
+            self.signals,
+            command,
         )
+        return write(page, path)
+
+    def plot(self) -> PlotlyFigure:
+        """Every answer with its error bar on one logarithmic axis of learning rates.
+
+        Raises
+        ------
+        InvalidInput
+            No answer has a number.
+        """
+        figure = answers_figure(self.answers, self.asked)
+        if figure is None:
+            raise InvalidInput(
+                expected="at least one answer with a number to draw",
+                got="none",
+                instead="print the diagnosis, which says why",
+            )
+        return figure.to_plotly()
+
+    def _repr_html_(self) -> str:
+        answer = statement(self.answers, self.asked)
+        return fragment_html(f"{answer.sentence} {answer.note}", self.table(), Findings(self.findings))
 
     def __str__(self) -> str:
-        lines = [table_text(self.table()), "", *(f"• {finding.sentence}" for finding in self.findings)]
-        return "\n".join(lines)
+        answer = statement(self.answers, self.asked)
+        bullets = [f"• {finding.sentence}" for finding in self.findings]
+        return "\n".join(
+            [f"{answer.sentence} {answer.note}", "", table_text(self.table(), _WIDTH), "", *bullets]
+        )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.subject import Subject
@@ -19,7 +20,7 @@ def signals_of(subject: Subject, asked: Asked) -> LayerSignals | None:
     batch = subject.data.batches(asked.batch_size, asked.seed)[0]
     try:
         found = layer_signals(subject.module, batch, asked.loss, asked.statistics, asked.seed)
-    except NormfieldError:
+    except (NormfieldError, torch.OutOfMemoryError):
         return None
     return found if found.layers else None
 
@@ -65,5 +66,5 @@ def growth_inside(field: MeanField) -> float | None:
 
 
 def trainable_depth(growth: float) -> float:
-    """16ξ, ξ = 1/ln λ_G: batch-norm networks deeper than that do not train; λ_G is the squared growth [Yang, Fig. 2]."""
+    """16ξ, ξ = 1/ln λ_G with λ_G = growth²: deeper batch-norm networks do not train [Yang, Fig. 2]."""
     return math.inf if growth <= 1 else 16 / (2 * math.log(growth))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from normfield.report.blocks import Card, Cards, Code, Facts, Finding, Findings, Fold, Html
+from normfield.report.blocks import Card, Cards, Code, Facts, Finding, Findings, Fold, Html, Statement
 from normfield.report.estimates import Estimate, estimates
 from normfield.report.figures import Figure, LegendEntry, bars, lines
 from normfield.report.files import checked_target, write
@@ -34,6 +34,7 @@ __all__ = [
     "Page",
     "Section",
     "Series",
+    "Statement",
     "Table",
     "bars",
     "block_html",

@@ -51,7 +51,7 @@ def lines_table(title: str, x_title: str, y_title: str, series: Sequence[Series]
 
 def bars_table(title: str, labels: Sequence[str], stacks: Mapping[str, Values], value_title: str) -> Table:
     """One row per bar, one column per kind."""
-    columns = [Column(""), *(Column(kind, align="right") for kind in stacks)]
+    columns = [Column("bar"), *(Column(kind, align="right") for kind in stacks)]
     rows = [[label, *(values[i] for values in stacks.values())] for i, label in enumerate(labels)]
     return Table(title or value_title, columns, rows, [] if value_title == title else [value_title])
 

@@ -17,6 +17,14 @@ _SEVERITIES = ("problem", "warning", "note", "good")
 
 
 @dataclass(frozen=True)
+class Statement:
+    """The one sentence that a reader should take away, and smaller ones below it."""
+
+    sentence: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Card:
     """One answer: a large value, what it is, a smaller fact, and how far to trust it.
 

@@ -12,7 +12,7 @@ from normfield.report.axes import Extent, axis
 from normfield.report.figures import Figure
 from normfield.report.formatting import format_number
 from normfield.report.layout import figure_layout
-from normfield.report.palette import GRID, INK, series_colour
+from normfield.report.palette import GRID, INK, PAPER, series_colour
 from normfield.report.regions import Band, Mark, draw_regions
 from normfield.report.tables import Column, Table
 from normfield.report.text import one_line, plot_text
@@ -148,6 +148,8 @@ def _row_label(i: int, row: Estimate) -> dict[str, Any]:
         "yanchor": "bottom",
         "yshift": 8,
         "align": "left",
+        "bgcolor": PAPER,
+        "borderpad": 1,
         "font": {"size": 13, "color": INK},
     }
 

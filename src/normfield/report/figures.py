@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,6 +70,7 @@ def lines(
     *,
     log_x: bool = False,
     log_y: bool = False,
+    least_decades: float = 0.0,
     marks: Sequence[Mark] = (),
     bands: Sequence[Band] = (),
     title: str = "",
@@ -85,6 +87,8 @@ def lines(
         What the axes hold, with units.
     log_x, log_y : bool
         Logarithmic axes, base 10; values that are not positive become gaps there.
+    least_decades : float
+        How many decades a logarithmic y axis shows at least, so that small differences do not look large.
     marks : sequence of Mark
         Values marked across the plot, each label on a row of its own so that near ones do not overlap.
     bands : sequence of Band
@@ -108,10 +112,11 @@ def lines(
         raise InvalidInput(expected="at least one series to draw", got="none", instead="leave the figure out")
     legend = _legend(series)
     x_reach, y_reach = _reach_x(series, x_title, log_x), _reach_y(series, y_title, log_y)
+    y_shown = _widened(y_reach, least_decades) if log_y else y_reach
     drawing = draw_regions(marks, bands, x_reach, log_x=log_x, log_y=log_y)
     layout = figure_layout(title, height=330 + drawing.top, top=drawing.top) | {
-        "xaxis": axis(x_title, x_reach, log=log_x),
-        "yaxis": axis(y_title, y_reach, log=log_y),
+        "xaxis": axis(x_title, x_reach, log=log_x) | ({} if log_x else _whole_ticks(series, x_reach)),
+        "yaxis": axis(y_title, y_shown, log=log_y) | ({} if y_shown == y_reach else _log_range(y_shown)),
         "shapes": drawing.shapes,
         "annotations": drawing.annotations,
         "showlegend": len(legend) > 1,
@@ -178,6 +183,22 @@ def _reach_y(series: Sequence[Series], title: str, log: bool) -> Extent:
     return extent(
         (y for one in series for y in (*one.y, *(one.low or ()), *(one.high or ()))), title, log=log
     )
+
+
+def _widened(reach: Extent, decades: float) -> Extent:
+    """The same stretch on both sides, up to so many decades."""
+    missing = (decades - math.log10(reach[1] / reach[0])) / 2
+    return (reach[0] / 10**missing, reach[1] * 10**missing) if missing > 0 else reach
+
+
+def _log_range(reach: Extent) -> dict[str, Any]:
+    return {"range": [math.log10(end) for end in reach]}
+
+
+def _whole_ticks(series: Sequence[Series], reach: Extent) -> dict[str, Any]:
+    """Few whole numbers, such as layers, get a tick each and no halves between them."""
+    whole = all(x is None or x == int(x) for one in series for x in one.x)
+    return {"dtick": 1 if reach[1] - reach[0] <= 8 else 2} if whole and reach[1] - reach[0] <= 14 else {}
 
 
 def _line_traces(

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from normfield.errors import InvalidInput
-from normfield.report.blocks import Card, Cards, Code, Facts, Finding, Findings, Fold, Html
+from normfield.report.blocks import Card, Cards, Code, Facts, Finding, Findings, Fold, Html, Statement
 from normfield.report.figures import Figure, LegendEntry
 from normfield.report.formatting import MISSING, format_number, plain_number
 from normfield.report.palette import SERIES
+from normfield.report.series import SYMBOLS, symbol
 from normfield.report.tables import Cell, Column, Table, cell_text, columns_of, sides_of
 from normfield.report.text import escaped, plot_text, script_json, typeset
 
 _SEVERITY_WORDS = {"problem": "Problem", "warning": "Take care", "note": "Note", "good": "Good"}
-_WORDY = 24
+_WORDY, _LONG = 24, 60
 _MOST_COLUMNS_ON_A_PHONE = 3
 
 
@@ -90,7 +91,8 @@ def findings_html(findings: Sequence[Finding]) -> str:
 def facts_html(facts: Facts) -> str:
     """Write named facts as a description list."""
     pairs = "".join(
-        f"<div><dt>{typeset(name)}</dt><dd>{_value(value)}</dd></div>" for name, value in facts.facts
+        f"<div{_width(value)}><dt>{typeset(name)}</dt><dd>{_value(value)}</dd></div>"
+        for name, value in facts.facts
     )
     return f'<dl class="facts">{pairs}</dl>'
 
@@ -111,13 +113,18 @@ def figure_html(figure: Figure) -> str:
     data = script_json({"data": figure.data, "layout": figure.layout})
     height = figure.layout["meta"]["height"]
     return (
-        f'<figure class="plate" role="group" aria-label="{name}">{title}{_legend(figure.legend)}{y_title}'
+        f'<figure class="plate" aria-label="{name}">{title}{_legend(figure.legend)}{y_title}'
         f'<div class="plot" role="img" aria-label="{escaped(figure.alt)}" style="min-height:{height}px"></div>'
         f'<script type="application/json" class="plot-data">{data}</script>'
         f"<noscript><p>{escaped(figure.alt)}</p></noscript>"
         f'<figcaption><span>{typeset(figure.caption)}</span><button type="button" class="save" '
         f'aria-label="Save as PNG: {name}">Save as PNG</button></figcaption>{_numbers(figure, name)}</figure>'
     )
+
+
+@block_html.register
+def _statement(block: Statement) -> str:
+    return f'<div class="statement"><p>{typeset(block.sentence)}</p>{_line("note", block.note)}</div>'
 
 
 @block_html.register
@@ -185,6 +192,11 @@ def _value(value: float | str | None) -> str:
     return f'<span class="number" data-value="{_precise(value)}">{shown}</span>'
 
 
+def _width(value: float | str | None) -> str:
+    """A long fact takes a line of its own."""
+    return ' class="long"' if isinstance(value, str) and len(value) > _LONG else ""
+
+
 def _line(kind: str, text: str) -> str:
     return f'<p class="{kind}">{typeset(text)}</p>' if text else ""
 
@@ -215,6 +227,7 @@ def _legend(entries: Sequence[LegendEntry]) -> str:
 def _key(entry: LegendEntry) -> str:
     return (
         f'<button type="button" class="key" aria-pressed="true" data-group="{escaped(plot_text(entry.name))}">'
-        f'<span class="swatch {entry.style}" style="--swatch:var(--series-{entry.colour % len(SERIES)})"></span>'
+        f'<span class="swatch {entry.style}" style="--swatch:var(--series-{entry.colour % len(SERIES)})" '
+        f'aria-hidden="true">{SYMBOLS[symbol(entry.colour)] if entry.style == "markers" else ""}</span>'
         f"{typeset(entry.name)}</button>"
     )

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from importlib import resources
 
 from normfield.errors import InvalidInput
-from normfield.report.blocks import Cards, Code, Facts, Findings, Fold, Html
+from normfield.report.blocks import Cards, Code, Facts, Findings, Fold, Html, Statement
 from normfield.report.figures import Figure
 from normfield.report.markup import block_html
 from normfield.report.palette import dark_twins, style_variables
 from normfield.report.tables import Table
 from normfield.report.text import escaped, one_line, script_json, typeset
 
-Block = Table | Figure | Cards | Findings | Facts | Fold | Code | Html | str
+Block = Table | Figure | Cards | Findings | Facts | Fold | Code | Statement | Html | str
 
 _SECTIONS_WITHOUT_CONTENTS = 3
 

@@ -15,6 +15,7 @@ _INK_DARK, _MUTED_DARK, _GRID_DARK, _MARK_DARK = "#e8eaee", "#a3abb8", "#2b323d"
 
 # Behind a label that stands on lines.
 VEIL, _VEIL_DARK = "rgba(255,255,255,0.55)", "rgba(18,21,27,0.55)"
+PAPER, _PAPER_DARK = "#ffffff", "#12151b"
 
 _BAND_OPACITY = 0.16
 
@@ -35,7 +36,11 @@ def dark_twins() -> dict[str, str]:
     light = (*SERIES, INK, MUTED, GRID, MARK)
     dark = (*_SERIES_DARK, _INK_DARK, _MUTED_DARK, _GRID_DARK, _MARK_DARK)
     pairs = dict(zip(light, dark, strict=True))
-    return pairs | {band_colour(a): band_colour(b) for a, b in pairs.items()} | {VEIL: _VEIL_DARK}
+    return (
+        pairs
+        | {band_colour(a): band_colour(b) for a, b in pairs.items()}
+        | {VEIL: _VEIL_DARK, PAPER: _PAPER_DARK}
+    )
 
 
 def style_variables() -> tuple[str, str]:

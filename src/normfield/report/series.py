@@ -15,7 +15,15 @@ LineStyle = Literal["line", "dashed", "markers"]
 
 _DASHES = ("solid", "dot", "dashdot")
 # Beside their colours, so that no reader has to tell them by colour alone.
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
+SYMBOLS = {
+    "circle": "●",
+    "square": "■",
+    "diamond": "◆",
+    "triangle-up": "▲",
+    "cross": "✚",
+    "star": "★",
+    "x": "✖",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,11 @@ class Series:
         return one_line(self.name if self.group is None else self.group)
 
 
+def symbol(index: int) -> str:
+    """Plotly's name of the symbol of the so-manieth series."""
+    return tuple(SYMBOLS)[index % len(SYMBOLS)]
+
+
 def traces(series: Series, colour: int, *, first: bool, log_x: bool, log_y: bool) -> list[dict[str, Any]]:
     """Give the band, if any, and the curve; the first of its group stands in the legend."""
     group = {"legendgroup": plot_text(series.legend_name), "type": "scatter"}
@@ -83,7 +96,7 @@ def traces(series: Series, colour: int, *, first: bool, log_x: bool, log_y: bool
             "color": tint,
             "size": 9,
             "line": {"width": 0},
-            "symbol": _SYMBOLS[colour % len(_SYMBOLS)],
+            "symbol": symbol(colour),
         },
     }
     if series.low is None or series.high is None:

@@ -28,12 +28,12 @@ def final_loss_figure(found: CriticalLearningRate) -> Figure | None:
     diverged = [run for run in found.runs if run.status == DIVERGED]
     if not finished:
         return None
-    series = [_losses("training loss", finished, [run.final_loss for run in finished])]
-    if any(run.test_loss for run in finished):
-        series.append(_losses("test loss", finished, [run.test_loss for run in finished]))
+    tested = [run for run in finished if run.test_loss]
+    series = [_losses("test loss", tested, [run.test_loss for run in tested])] if tested else []
+    series.append(_losses("training loss", finished, [run.final_loss for run in finished]))
     if diverged:
         top = 3 * max(max(run.first_loss for run in found.runs), *(run.final_loss or 0.0 for run in finished))
-        series.append(_losses("diverged (drawn on top)", diverged, [top] * len(diverged)))
+        series.append(_losses("diverged, no final loss", diverged, [top] * len(diverged)))
     edge, bar = found.value, interval_of(found)
     return lines(
         series,

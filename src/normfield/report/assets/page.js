@@ -5,7 +5,7 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const mouse = window.matchMedia("(pointer: fine)");
   const paperWidth = 640;
-  const paperHeight = 0.85;
+  const paperHeight = 0.78;
 
   const recoloured = (value) => {
     if (typeof value === "string") return Object.hasOwn(twins, value) ? twins[value] : value;

@@ -1,0 +1,137 @@
+"""What the report shows by layer: where λ_max sits, and how large signals and gradients are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from normfield.diagnosis.answer import Answer
+from normfield.diagnosis.shares import by_layer, measured_shares, theory_shares
+from normfield.diagnosis.signals import Expected, expected
+from normfield.diagnosis.subject import Subject
+from normfield.measure.signals import LayerSignals
+from normfield.report import Column, Figure, Fold, Section, Series, Table, bars, lines
+
+_KINDS = {"weight": "weights", "bias": "biases", "gamma": "γ of norms", "beta": "β of norms"}
+
+
+def shares_section(answers: Mapping[str, Answer], subject: Subject) -> Section | None:
+    """What each layer adds to λ_max, by theory and as measured; None where there is neither."""
+    figures: list[Figure] = []
+    theory, measured = answers["theory"].detail, answers["measured"].detail
+    if theory is not None:
+        scale = (answers["theory"].largest_eigenvalue or 0.0) / theory.largest_eigenvalue
+        figures.append(_share_figure("λ_max by layer, theory", theory_shares(theory, scale)))
+    if measured is not None and measured.largest_eigenvalue > 0:
+        figures.append(_share_figure("λ_max by layer, measured", measured_shares(measured, subject.module)))
+    if not figures:
+        return None
+    lead = "Which parameters make the loss steep: what each layer adds to the largest eigenvalue."
+    if subject.has_batch_norm:
+        lead += (
+            " By theory the backward pass of a batch norm removes what samples have in common, so that layers below "
+            "it add little; the measured shares show whether that holds here."
+        )
+    return Section("Where λ_max comes from", figures, lead=lead)
+
+
+def _share_figure(title: str, shares: dict[str, dict[int, float]]) -> Figure:
+    labels, values = by_layer(shares)
+    named = {_KINDS.get(kind, kind): value for kind, value in values.items()}
+    return bars(labels, named, value_title="part of λ_max", title=title)
+
+
+def signals_section(answers: Mapping[str, Answer], signals: LayerSignals | None) -> Section | None:
+    """Scale of signal and gradient at each affine layer; None where fewer than two layers were measured."""
+    if signals is None or len(signals.layers) < 2:
+        return None
+    theory = expected(answers["theory"].detail, signals)
+    figures = [_signal_figure(signals, theory), _gradient_figure(signals, theory)]
+    lead = (
+        f"One forward and one backward pass over {signals.samples} samples at the initial weights, in training mode. "
+        f"{_growth_words(signals, theory)}"
+    )
+    table = Fold("Every layer", [_table(signals)])
+    return Section("Signal and gradient by layer", [*(f for f in figures if f is not None), table], lead=lead)
+
+
+def _growth_words(signals: LayerSignals, theory: Expected | None) -> str:
+    growth = signals.gradient_growth
+    if growth is None:
+        return ""
+    by_theory = theory.gradient_growth if theory else None
+    beside = "" if by_theory is None else f" (theory: {by_theory:.3g})"
+    error = "" if growth.error is None else f" ± {growth.factor * growth.error:.1g}"
+    return (
+        f"From one hidden layer to the one below it, the gradient's norm changes by a factor of "
+        f"{growth.factor:.3g}{error}{beside}."
+    )
+
+
+def _numbers(signals: LayerSignals) -> list[int]:
+    return list(range(1, len(signals.layers) + 1))
+
+
+def _signal_figure(signals: LayerSignals, theory: Expected | None) -> Figure | None:
+    measured = [math.sqrt(layer.mean_square) for layer in signals.layers]
+    if not max(measured) > 0:
+        return None
+    x, names = _numbers(signals), [layer.name for layer in signals.layers]
+    series = [Series("measured √(E z²)", x, measured, style="markers", hover=names)]
+    if theory is not None:
+        series.append(Series("theory √q", x, theory.signal, style="dashed"))
+    return lines(
+        series,
+        "affine layer, from the input",
+        "root mean square of its outputs z",
+        log_y=True,
+        least_decades=1.0,
+        title="Signal by layer",
+    )
+
+
+def _gradient_figure(signals: LayerSignals, theory: Expected | None) -> Figure | None:
+    measured = [layer.gradient for layer in signals.layers]
+    if not max(measured) > 0:
+        return None
+    x, names = _numbers(signals), [layer.name for layer in signals.layers]
+    series = [Series("measured ‖∂ℓ/∂z‖", x, measured, style="markers", hover=names)]
+    if theory is not None:
+        series.append(Series("theory √q̃", x[:-1], theory.gradient[:-1], style="dashed"))
+    scaled = "Theory gives the growth; its curve starts at the measured value of the last hidden layer."
+    return lines(
+        series,
+        "affine layer, from the input",
+        "norm of the loss's gradient there",
+        log_y=True,
+        least_decades=1.0,
+        title="Gradient by layer",
+        caption=scaled if theory is not None else "",
+    )
+
+
+def _table(signals: LayerSignals) -> Table:
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            layer.units,
+            layer.positions,
+            math.sqrt(layer.mean_square),
+            layer.standard_deviation,
+            layer.gradient,
+            layer.relative_weight_gradient,
+        )
+        for layer in signals.layers
+    ]
+    columns = [
+        "layer",
+        "kind",
+        "units",
+        "positions",
+        "√(E z²)",
+        "standard deviation",
+        "‖∂ℓ/∂z‖",
+        "‖∂ℓ/∂W‖/‖W‖",
+    ]
+    return Table("Signal and gradient at each affine layer", [Column(name) for name in columns], rows)
