@@ -7,18 +7,22 @@ from dataclasses import dataclass
 import click
 
 from normfield.cli.flags import flag, taking_flags
+from normfield.cli.loss_flag import LOSS_WORDS, read_loss
 from normfield.cli.model_flags import ModelFlags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.cli.progress import shown_progress
 from normfield.train import critical_learning_rate
+from normfield.train.batch_size import batch_size_for
 
 
 @dataclass(frozen=True)
 class CriticalFlags:
     """How it is trained."""
 
-    loss: str = flag("squared", "The loss.", kind=click.Choice(["squared", "cross_entropy"]))
-    batch_size: int = flag(128, "Samples per step.")
+    loss: str = flag("squared", LOSS_WORDS)
+    batch_size: int | None = flag(
+        None, "Samples per step (default: 128, or all where there are fewer).", kind=int
+    )
     momentum: float = flag(0.9, "Heavy-ball momentum μ.")
     epochs: int = flag(3, "Passes over the data in each run.")
     restarts: int = flag(5, "How often the edge is found anew; the spread is its error bar.")
@@ -30,13 +34,14 @@ class CriticalFlags:
 @taking_flags
 def critical(network: NetworkFlags, model: ModelFlags, ask: CriticalFlags) -> None:
     """The learning rate above which training diverges, and the one above which it ends worse than it began."""
+    loss = read_loss(ask.loss)
     given, data = model.read(network)
     with shown_progress() as progress:
         found = critical_learning_rate(
             given,
             data,
-            ask.loss,
-            min(ask.batch_size, data.samples_used),
+            loss,
+            batch_size_for(data.samples_used, ask.batch_size),
             ask.momentum,
             ask.epochs,
             ask.restarts,

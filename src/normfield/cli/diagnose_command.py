@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import click
 
 from normfield.cli.flags import flag, taking_flags
+from normfield.cli.loss_flag import LOSS_WORDS, read_loss
 from normfield.cli.model_flags import ModelFlags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.cli.progress import shown_progress
 from normfield.diagnosis import Diagnosis
-from normfield.diagnosis import diagnose as ask_all
+from normfield.diagnosis.answer import was_stopped
+from normfield.diagnosis.asking import ask as answer_all
+from normfield.diagnosis.clock import Clock
 from normfield.report import checked_target, print_table
 
 
@@ -19,8 +23,10 @@ from normfield.report import checked_target, print_table
 class DiagnoseFlags:
     """How it is trained, how long to take, and where the report goes."""
 
-    loss: str = flag("squared", "The loss.", kind=click.Choice(["squared", "cross_entropy"]))
-    batch_size: int | None = flag(None, "Samples per step (default: 128, or all).", kind=int)
+    loss: str = flag("squared", LOSS_WORDS)
+    batch_size: int | None = flag(
+        None, "Samples per step (default: 128 or all, fewer where the budget does not hold it).", kind=int
+    )
     kind: str | None = flag(
         None,
         "Which matrix to measure (default: fisher).",
@@ -32,7 +38,7 @@ class DiagnoseFlags:
         kind=click.Choice(["batch", "frozen", "running"]),
     )
     momentum: float = flag(0.9, "Heavy-ball momentum μ.")
-    budget: float = flag(60.0, "Seconds for everything.")
+    budget: float = flag(60.0, "Seconds for everything, from the command's start.")
     html: str | None = flag(None, "Write the report to this file.", kind=str)
     json: bool = flag(False, "Print JSON.")
 
@@ -40,30 +46,39 @@ class DiagnoseFlags:
 @click.command(epilog="Example: normfield diagnose --data digits --gamma 0.5 --html report.html")
 @taking_flags
 def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> None:
-    """How large a learning rate this network takes on these data: theory, measurement and training side by side."""
+    """How large a learning rate this network takes on these data: theory, measurement and training side by side.
+
+    MODEL is your own, as path.py:function or package.module:function; without it the flags describe a network. What
+    does not fit the budget is shortened, and the answers say how. Ctrl-C gives what was found so far.
+    """
     if ask.html is not None:
         checked_target(ask.html)
+    clock = Clock(ask.budget, click.get_current_context().find_root().obj or time.monotonic())
+    loss = read_loss(ask.loss)
     given, data = model.read(network)
-    with shown_progress() as progress:
-        found = ask_all(
+    with shown_progress(clock.began + clock.budget) as progress:
+        found = answer_all(
+            clock,
             given,
             data,
-            ask.loss,
+            loss,
             ask.batch_size,
             ask.momentum,
-            ask.budget,
             model.seed,
-            kind=ask.kind,
-            statistics=ask.statistics,
-            progress=progress,
+            ask.kind,
+            ask.statistics,
+            progress,
         )
-    page = None if ask.html is None else found.to_html(ask.html)
+        page = None if ask.html is None else found.to_html(ask.html)
     if ask.json:
         click.echo(found.to_json())
-        return
-    _print(found)
-    if page is not None:
-        click.echo(f"\nreport: {page}")
+    else:
+        _print(found)
+        if page is not None:
+            click.echo(f"\nreport: {page}")
+    if was_stopped(found.answers):
+        click.echo("normfield: stopped by Ctrl-C; this is what was found by then", err=True)
+        click.get_current_context().exit(130)
 
 
 def _print(found: Diagnosis) -> None:

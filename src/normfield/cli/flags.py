@@ -15,6 +15,11 @@ def flag(default: Any, words: str, *, kind: Any = None) -> Any:
     return field(default=default, metadata={"help": words, "kind": kind})
 
 
+def argument(metavar: str) -> Any:
+    """A field that is also the command's one argument, which may be left out."""
+    return field(default=None, metadata={"argument": metavar})
+
+
 def taking_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Spread a command's dataclass parameters into single flags, in their order.
 
@@ -39,6 +44,8 @@ def taking_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _option(item: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    if "argument" in item.metadata:
+        return click.argument(item.name, required=False, metavar=item.metadata["argument"])
     name = "--" + item.name.replace("_", "-")
     words = item.metadata["help"]
     if isinstance(item.default, bool):

@@ -8,12 +8,15 @@ import click
 from torch import nn
 
 from normfield.cli.flags import flag, taking_flags
+from normfield.cli.loss_flag import LOSS_WORDS, read_loss
 from normfield.cli.model_flags import ModelFlags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.cli.progress import shown_progress
 from normfield.measure import curvature
+from normfield.measure.losses import recognise
 from normfield.network import Network
 from normfield.report.plain_json import json_text
+from normfield.train.batch_size import batch_size_for
 from normfield.train.builders import as_builder
 
 
@@ -21,14 +24,22 @@ from normfield.train.builders import as_builder
 class MeasureFlags:
     """What is to be measured."""
 
-    kind: str = flag("fisher", "Which matrix.", kind=click.Choice(["fisher", "ggn", "hessian"]))
+    kind: str | None = flag(
+        None,
+        "Which matrix (default: fisher, or ggn for a loss that has none).",
+        kind=click.Choice(["fisher", "ggn", "hessian"]),
+    )
     statistics: str = flag(
         "batch",
         "batch (as it trains), frozen (this batch's, constant) or running (the module's buffers).",
         kind=click.Choice(["batch", "frozen", "running"]),
     )
-    loss: str = flag("squared", "The loss.", kind=click.Choice(["squared", "cross_entropy"]))
-    batch_size: int = flag(128, "Samples that share batch norm's statistics.")
+    loss: str = flag("squared", LOSS_WORDS)
+    batch_size: int | None = flag(
+        None,
+        "Samples that share batch norm's statistics (default: 128, or all where there are fewer).",
+        kind=int,
+    )
     batches: int = flag(8, "How many batches, at most.", kind=click.IntRange(1))
     top: int = flag(1, "How many eigenvalues.", kind=click.IntRange(1))
     tolerance: float = flag(1e-3, "Relative error of the largest eigenvalue.")
@@ -43,16 +54,17 @@ class MeasureFlags:
 @taking_flags
 def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None:
     """Largest eigenvalue of the Fisher, Gauss–Newton or Hessian matrix of a module on data."""
+    loss = read_loss(ask.loss)
     given, data = model.read(network)
     module = as_builder(given)(model.seed)
-    batches = data.batches(min(ask.batch_size, data.samples_used), model.seed)
+    batches = data.batches(batch_size_for(data.samples_used, ask.batch_size), model.seed)
     with shown_progress() as progress:
         progress("measuring the curvature")
         found = curvature(
             module,
             [batches[i] for i in range(min(len(batches), ask.batches))],
-            ask.loss,
-            kind=ask.kind,
+            loss,
+            kind=ask.kind or ("ggn" if recognise(loss).no_fisher else "fisher"),
             statistics=ask.statistics,
             top=ask.top,
             tolerance=ask.tolerance,

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
+from torch import nn
 
-from normfield.cli.flags import flag, typed_flags
-from normfield.cli.network_flags import NetworkFlags
+from normfield.cli.flags import argument, flag, typed_flags
+from normfield.cli.network_flags import NetworkFlags, described_in
 from normfield.data import DataSet, load, load_target
 from normfield.data.random_state import seeded_random_state
 from normfield.errors import InvalidInput
 from normfield.network import Network
+from normfield.train.user_functions import made
 
 
 @dataclass(frozen=True)
 class ModelFlags:
     """A model of the user's own, and the data."""
 
+    target: str | None = argument("[MODEL]")
     model: str | None = flag(
         None,
-        "Your own: path.py:function or package.module:function; it returns a module or a Network, and may take a seed. "
-        "Without it the network flags describe one.",
+        "Your own, the same as MODEL: FILE.toml, FILE.json (a description), path.py:function or "
+        "package.module:function; it returns a module or a Network, and may take a seed. Without either the network "
+        "flags describe one.",
         kind=str,
     )
     data: str = flag(
@@ -48,10 +51,8 @@ class ModelFlags:
         InvalidInput, DataUnavailable
             Something named does not exist, or does not fit; the message says what.
         """
-        if self.model is not None and (idle := typed_flags(NetworkFlags)):
-            raise InvalidInput(
-                expected="either --model or the flags of a network", got=f"--model and {', '.join(idle)}"
-            )
+        spec = self._spec()
+        given = None if spec is None else _given(spec, self.seed)
         data = load(
             self.data,
             samples=self.samples,
@@ -59,8 +60,19 @@ class ModelFlags:
             seed=self.seed,
             quiet=bool(click.get_current_context().params.get("json")),
         )
-        model = self._network(flags, data) if self.model is None else _called(self.model, self.seed)
+        model = self._network(flags, data) if given is None else given
         return model, data.shaped(model.input_shape) if isinstance(model, Network) else data
+
+    def _spec(self) -> str | None:
+        """The model's place, refused where more than one way names a network."""
+        if self.model is not None and self.target is not None:
+            raise InvalidInput(expected="one model", got=f"{self.target} and --model {self.model}")
+        how = "--model" if self.target is None else self.target
+        if (self.model or self.target) and (idle := typed_flags(NetworkFlags)):
+            raise InvalidInput(
+                expected="either --model or the flags of a network", got=f"{how} and {', '.join(idle)}"
+            )
+        return self.model if self.target is None else self.target
 
     def _network(self, flags: NetworkFlags, data: DataSet) -> Network:
         network = flags.network(data.input_shape, data.outputs)
@@ -77,28 +89,30 @@ def _any(value: Any) -> Any:
     return value
 
 
-def _called(spec: str, seed: int) -> Any:
-    """What the target makes: itself where it takes a seed, else what it returns."""
-    function = load_target(spec)
-    if _takes_a_seed(function):
-        return function
-    try:
-        with seeded_random_state(seed):
-            return function()
-    except Exception as error:
+def _given(spec: str, seed: int) -> Any:
+    """A Network or a module, or what makes a module of a seed.
+
+    A maker is called once, to see what it makes; one that takes no seed is called anew for every restart all the same,
+    with the global generators at the restart's seed.
+    """
+    described = described_in(spec)
+    if described is not None:
+        return described
+    found = load_target(spec)
+    if isinstance(found, nn.Module):
+        return found
+    with seeded_random_state(seed):
+        first = made(found, seed, spec)
+    if isinstance(first, Network):
+        return first
+    if not isinstance(first, nn.Module):
         raise InvalidInput(
-            expected=f"{spec} to return a module or a Network",
-            got=f"{type(error).__name__}: {error}",
-            instead="correct the function",
-        ) from error
+            expected=f"{spec} to return a torch.nn.Module or a Network",
+            got=type(first).__name__,
+            instead="return the module itself",
+        )
+    return partial(_again, found, spec)
 
 
-def _takes_a_seed(function: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return not inspect.isclass(function) and any(
-        p.kind in positional and (p.default is p.empty or p.name == "seed") for p in parameters
-    )
+def _again(maker: Any, spec: str, seed: int) -> Any:
+    return made(maker, seed, spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from importlib import import_module
 
 import click
@@ -40,7 +41,7 @@ def main() -> None:
     # on a shared one, where spinning takes the core that the other thread needs. Set before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        code = program(standalone_mode=False)
+        code = program(standalone_mode=False, obj=time.monotonic())  # budgets count from here
     except click.exceptions.NoArgsIsHelpError as asked:
         print(asked.format_message())
         code = 0

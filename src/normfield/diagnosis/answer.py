@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Status = Literal["answered", "not covered", "not yet", "failed", "cut"]
+Status = Literal["answered", "not covered", "not yet", "failed", "cut", "stopped"]
 
 #: The four answers, each dearer and nearer to the truth than the one before.
 NAMES = ("theory", "kernel", "measured", "trained")
@@ -20,7 +21,8 @@ class Answer:
     name
         "theory", "kernel", "measured" or "trained".
     status
-        "answered", or why there is none: "not covered", "not yet", "failed", "cut" (no time was left).
+        "answered", or why there is none: "not covered", "not yet", "failed", "cut" (time or memory did not suffice),
+        "stopped" (Ctrl-C).
     max_learning_rate
         Largest stable η in units of the loss asked for; None where there is no answer.
     interval
@@ -33,6 +35,8 @@ class Answer:
         What it rests on, in one sentence.
     reason
         Why there is no answer; empty where there is one.
+    cut
+        How it was shortened to fit the budget or the memory; empty where nothing was. ``assumes`` says it too.
     detail
         The full result: a MeanField, a Curvature or a CriticalLearningRate.
     """
@@ -46,6 +50,12 @@ class Answer:
     assumes: str = ""
     reason: str = ""
     detail: Any = None
+    cut: str = ""
+
+    @classmethod
+    def without(cls, name: str, status: Status, reason: str, seconds: float = 0.0) -> Answer:
+        """No answer, and why."""
+        return cls(name, status, reason=reason, seconds=seconds)
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and words of this answer, for JSON."""
@@ -58,6 +68,8 @@ class Answer:
         }
         if self.interval is not None:
             found["max_learning_rate_interval"] = list(self.interval)
+        if self.cut:
+            found["cut"] = self.cut
         reason = self.reason or ("training measures no curvature" if self.largest_eigenvalue is None else "")
         return found | ({"reason": reason} if reason else {}) | self._extras()
 
@@ -72,3 +84,11 @@ class Answer:
             return {}
         found = {name: getattr(self.detail, name) for name in names.get(self.name, ())}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def was_stopped(answers: Mapping[str, Answer]) -> bool:
+    """Whether Ctrl-C ended the diagnosis before all was found that the budget held."""
+    return any(
+        answer.status == "stopped" or getattr(answer.detail, "stopped", None) == "interrupted"
+        for answer in answers.values()
+    )

@@ -26,6 +26,7 @@ class Asked:
     seed: int
     kind: str | None = None
     statistics: str = "batch"
+    batch_note: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.loss, str) and self.loss not in ("squared", "cross_entropy"):
@@ -47,6 +48,13 @@ class Asked:
             )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InvalidInput(expected="seed as a whole number", got=repr(self.seed))
+        no_fisher = recognise(self.loss).no_fisher
+        if self.kind == "fisher" and no_fisher:
+            raise InvalidInput(
+                expected="a loss that has a Fisher matrix for kind fisher",
+                got=f"{self.loss_name}: {no_fisher}",
+                instead="leave kind out, or use ggn or hessian",
+            )
 
     @property
     def loss_name(self) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from normfield.data import load
-from normfield.diagnosis.answering import kernel_answer, measured_answer, theory_answer, trained_answer
 from normfield.diagnosis.asked import Asked, Loss
+from normfield.diagnosis.clock import Clock
 from normfield.diagnosis.findings import find
 from normfield.diagnosis.result import Diagnosis
-from normfield.diagnosis.signals import signals_of
+from normfield.diagnosis.stages import Stages
 from normfield.diagnosis.subject import Subject
-from normfield.errors import InvalidInput
+from normfield.train.batch_size import batch_size_for
 
-_DEFAULT_BATCH = 128
+Progress = Callable[[str], object]
 
 
 def diagnose(
@@ -29,7 +28,7 @@ def diagnose(
     *,
     kind: str | None = None,
     statistics: str = "batch",
-    progress: Callable[[str], object] | None = None,
+    progress: Progress | None = None,
 ) -> Diagnosis:
     """How large a learning rate this network takes on these data, by theory, measurement and training.
 
@@ -39,18 +38,23 @@ def diagnose(
     Parameters
     ----------
     model_or_net
-        A Network, a module, or a callable seed → module. Theory needs a Network.
+        A Network, a module, or a callable (seed) or () → module. Theory reads a module's description from it, or says
+        which part has none.
     data
         All that `nf.load` takes: a name ("digits", "mnist", "cifar10"), tensors, a file, a loader.
     loss
         "squared" (½‖f − y‖² averaged over samples), "cross_entropy", ``nn.MSELoss()``, ``nn.CrossEntropyLoss()`` or
-        a callable (outputs, targets) → scalar; η is in its units.
+        a callable (outputs, targets) → scalar, which theory does not cover; η is in its units.
     batch_size
-        Samples that share batch norm's statistics; by default 128, or all where there are fewer.
+        Samples that share batch norm's statistics and make a step; by default 128, or all where there are fewer, and
+        64 or 32 where the budget or half of the free memory does not hold a measurement on more, which the answers
+        then say. A batch size that is given is kept.
     momentum
         Heavy-ball μ in [0, 1).
     budget
-        Seconds for everything; training takes what the other answers leave.
+        Seconds for everything, reading the data included. A step is timed first, then what fits is planned:
+        measurement takes half of what is left at most, training the rest. What was shortened is said in the answer's
+        ``cut``; where not even a short form fits, its status is "cut".
     seed
         Of initial weights and data order.
     kind
@@ -60,12 +64,13 @@ def diagnose(
         "batch" (as the network trains), "frozen" or "running", for theory and measurement; training always uses the
         batch's.
     progress
-        Called with a line of text now and then.
+        Called with a line of text at every stage and after every run.
 
     Returns
     -------
     Diagnosis
-        ``.answers``, ``.findings``, ``.to_html(path)``, ``.to_json()``; it prints as a table.
+        ``.answers``, ``.findings``, ``.to_html(path)``, ``.to_json()``; it prints as a table. After Ctrl-C too, with
+        what was found by then and the rest "stopped".
 
     Raises
     ------
@@ -74,35 +79,42 @@ def diagnose(
     DataUnavailable
         A data set's files are missing or damaged.
     """
-    began = time.perf_counter()
-    say = progress or (lambda line: None)
-    dataset = load(data)
-    asked = Asked(
-        loss, _batch_size(batch_size, dataset.samples_used), momentum, budget, seed, kind, statistics
+    return ask(
+        Clock.started(budget),
+        model_or_net,
+        data,
+        loss,
+        batch_size,
+        momentum,
+        seed,
+        kind,
+        statistics,
+        progress,
     )
+
+
+def ask(
+    clock: Clock,
+    model_or_net: Any,
+    data: Any,
+    loss: Loss,
+    batch_size: int | None,
+    momentum: float,
+    seed: int,
+    kind: str | None,
+    statistics: str,
+    progress: Progress | None,
+) -> Diagnosis:
+    """A diagnosis by a clock that may have begun before, as the command line's does."""
+    dataset = load(data)
+    size = batch_size_for(dataset.samples_used, batch_size)
+    asked = Asked(loss, size, momentum, clock.budget, seed, kind, statistics)
     subject = Subject.of(model_or_net, dataset, seed)
-    say("theory")
-    answers = {"theory": theory_answer(subject, asked), "kernel": kernel_answer()}
-    say("measuring the curvature")
-    answers["measured"] = measured_answer(subject, asked)
-    signals = signals_of(subject, asked)
-    reference = answers["measured"] if answers["measured"].status == "answered" else answers["theory"]
-    say("training")
-    left = budget - (time.perf_counter() - began)
-    answers["trained"] = trained_answer(subject, asked, reference, left, progress)
-    findings = find(subject, asked, answers, signals)
-    return Diagnosis(answers, findings, asked, subject, time.perf_counter() - began, signals)
-
-
-def _batch_size(batch_size: int | None, samples: int) -> int:
-    if batch_size is None:
-        return min(_DEFAULT_BATCH, samples)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InvalidInput(expected="batch_size as a whole number of at least 1", got=repr(batch_size))
-    if batch_size > samples:
-        raise InvalidInput(
-            expected=f"a batch size of at most the {samples} samples",
-            got=str(batch_size),
-            instead="make it smaller",
-        )
-    return batch_size
+    stages = Stages(subject, asked, clock, progress or (lambda line: None), may_shrink=batch_size is None)
+    try:
+        stages.run()
+    except KeyboardInterrupt:
+        stages.stop()
+    answers = stages.in_order()
+    findings = find(subject, stages.asked, answers, stages.signals)
+    return Diagnosis(answers, findings, stages.asked, subject, clock.spent, stages.signals)

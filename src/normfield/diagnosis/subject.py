@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from normfield.data import DataSet
+from normfield.diagnosis.reading import read
 from normfield.errors import InvalidInput
 from normfield.network import BatchNorm, Network, Residual
 from normfield.train.builders import as_builder, data_for
@@ -25,17 +26,23 @@ class Subject:
     given
         What the caller gave: a Network, a module or a callable seed → module.
     network
-        The description; None where a module was given.
+        The description, given or read from the module; None where it has none.
     module
-        One module at its initial weights, from the diagnosis's seed.
+        One module at its initial weights, from the diagnosis's seed, in training mode.
     data
         The data set, in the network's shape.
+    no_network
+        Why the module has no description; empty where there is one.
+    extrapolation
+        A sentence for theory to add where the weights are not what it takes them for; else empty.
     """
 
     given: Any
     network: Network | None
     module: nn.Module
     data: DataSet
+    no_network: str = ""
+    extrapolation: str = ""
 
     @classmethod
     def of(cls, model: Any, data: Any, seed: int) -> Subject:
@@ -47,8 +54,11 @@ class Subject:
                 instead="end it with Flatten() or GlobalAveragePool() and Dense(outputs)",
             )
         dataset = _with_less_test(data_for(model, data, None))
-        module = as_builder(model)(seed)
-        return cls(model, model if isinstance(model, Network) else None, module, dataset)
+        module = as_builder(model)(seed).train()
+        if isinstance(model, Network):
+            return cls(model, model, module, dataset)
+        found = read(module, dataset)
+        return cls(model, found.network, module, dataset, found.refusal, found.extrapolation)
 
     @property
     def gamma(self) -> float | None:
@@ -67,10 +77,10 @@ class Subject:
     def name(self) -> str:
         """A few words for titles."""
         parameters = sum(p.numel() for p in self.module.parameters())
-        if self.network is None:
+        if not isinstance(self.given, Network):
             return f"{type(self.module).__name__}, {parameters:,} parameters"
         kind = "with" if self.has_batch_norm else "without"
-        return f"network of depth {self.network.depth} {kind} batch norm, {parameters:,} parameters"
+        return f"network of depth {self.given.depth} {kind} batch norm, {parameters:,} parameters"
 
 
 def _with_less_test(data: DataSet) -> DataSet:

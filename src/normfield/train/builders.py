@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from normfield.data import DataSet, load
-from normfield.data.foreign_errors import described
 from normfield.data.random_state import seeded_random_state
-from normfield.errors import InvalidInput, NormfieldError
+from normfield.errors import InvalidInput
 from normfield.nets import build as build_network
 from normfield.network import Network
+from normfield.train.user_functions import made
 
 Build = Callable[[int], nn.Module]
 
@@ -25,8 +25,8 @@ ORDER_ONLY = "data order only"
 def as_builder(build: object) -> Build:
     """Seed -> a module that nobody else holds: from a Network, a module (copied) or a callable.
 
-    A callable may ignore its seed and draw from the global generators: these are started at the seed for the call,
-    and put back after it. What it returns is copied, so that a module returned twice is not trained twice.
+    A callable may take no seed, or ignore it, and draw from the global generators: these are started at the seed for
+    the call, and put back after it. What it returns is copied, so that a module returned twice is not trained twice.
     """
     if isinstance(build, Network):
         return lambda seed: build_network(build, seed=seed)
@@ -53,25 +53,11 @@ def data_for(build: object, data: Any, samples: int | None) -> DataSet:
     return dataset.shaped(build.input_shape) if isinstance(build, Network) else dataset
 
 
-def _built(build: Callable, seed: int) -> object:
-    """What the user's function returns, with its own complaint in ours where it raises."""
-    try:
-        return build(seed)
-    except (NormfieldError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise InvalidInput(
-            expected="build(seed) to return a torch.nn.Module",
-            got=described(error),
-            instead="correct the function",
-        ) from error
-
-
 def _called(build: Callable, seed: int) -> nn.Module:
     with seeded_random_state(seed):
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed_all(seed)
-        model = _built(build, seed)
+        model = made(build, seed)
     if not isinstance(model, nn.Module):
         raise InvalidInput(
             expected="build(seed) to return a torch.nn.Module",
