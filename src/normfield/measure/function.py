@@ -168,7 +168,7 @@ class ModelFunction:
         swapped |= self.frozen
         swapped |= {name: _copy(buffer) for name, buffer in self.model.named_buffers()}
         positional, keyword = arguments(self.model, inputs)
-        with plainly(self.device):
+        with plainly():
             seed_generators(self.seed, self.device)
             outputs = torch.func.functional_call(self.model, swapped, positional, keyword)
         return outputs if self.layout is None else self.layout.rows(outputs)

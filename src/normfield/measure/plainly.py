@@ -22,14 +22,21 @@ def _no_fast_path() -> Iterator[None]:
 
 
 @contextmanager
-def plainly(device: torch.device) -> Iterator[None]:
-    """While open: attention by torch's plain kernel, no autocast around the model, compiled parts uncompiled."""
+def full_precision(device: torch.device) -> Iterator[None]:
+    """While open the caller's autocast is off: it would round products and even inner products of vectors."""
     with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        stack.enter_context(_no_fast_path())
         for kind in {"cpu", device.type}:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """While open attention takes torch's plain kernel, and compiled parts run uncompiled."""
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(_no_fast_path())
         if "torch._dynamo" in sys.modules:  # nothing is compiled before it is loaded, which takes a second
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
+from normfield.measure.plainly import full_precision
 from normfield.measure.randomness import same_random_state, seed_generators
 from normfield.measure.replaced import replaced, same_attributes
 from normfield.measure.weight_norms import twice_differentiable
@@ -54,7 +55,7 @@ def _silent_backward_hooks(model: nn.Module) -> Iterator[None]:
 def untouched(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
     """Whatever the body runs, the model and the global random state are afterwards as before, also when it raises.
 
-    Gradients are enabled inside, whatever the caller's mode; modules' backward hooks are silent, since they may
+    Gradients are enabled inside and autocast is off, whatever the caller's mode; modules' backward hooks are silent, since they may
     change what a backward pass gives, and weight norms are computed by a formula that torch differentiates twice.
 
     Parameters
@@ -80,6 +81,7 @@ def untouched(model: nn.Module, seed: int, device: torch.device) -> Iterator[Non
         _same_buffers(model),
         _silent_backward_hooks(model),
         twice_differentiable(model),
+        full_precision(device),
         torch.inference_mode(False),
         torch.enable_grad(),
     ):
