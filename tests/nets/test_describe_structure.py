@@ -208,6 +208,19 @@ def test_the_input_shape_is_told_or_given(inputs):
     assert nf.describe(model, inputs).input_shape == (6,)
 
 
+class LecunLinear(nn.Linear):
+    """A user's layer that only initialises its weights otherwise."""
+
+    def reset_parameters(self):
+        nn.init.normal_(self.weight, std=self.in_features**-0.5)
+        nn.init.zeros_(self.bias)
+
+
+def test_a_subclass_with_the_same_forward_is_its_parent():
+    net = same_function(nn.Sequential(LecunLinear(100, 300), nn.ReLU(), LecunLinear(300, 2)), (100,))
+    assert net == nf.Network((100,), [nf.Dense(300), nf.Activation("relu"), nf.Dense(2)], 1.0, 0.0)
+
+
 def test_wrappers_are_taken_off():
     model = nn.Sequential(linear(6, 5), nn.ReLU(), linear(5, 2))
     net = nf.describe(model)

@@ -57,10 +57,12 @@ def refuse(where: str, reason: str) -> NoReturn:
 
 def refuse_operation(where: str, name: str) -> NoReturn:
     """Raise NotCovered for a function that stands in a forward method."""
-    reason = next((words for part, words in _OPERATIONS.items() if part in name), _KNOWN)
+    within = (words for part, words in _OPERATIONS.items() if part in name)
+    reason = _COMPARED if name in ("gt", "ge", "lt", "le", "eq", "ne") else next(within, _KNOWN)
     refuse(f"{name} in {where}", reason)
 
 
+_COMPARED = "what depends on comparing values is not among the layers of a description"
 _OPERATIONS = {
     "softmax": _REASONS[nn.Softmax],
     "attention": _REASONS[nn.MultiheadAttention],
@@ -73,6 +75,7 @@ _OPERATIONS = {
     "sub": "subtraction is not among the layers of a description",
     "cat": "concatenation is not among the layers of a description; paths can be added",
     "stack": "stacking is not among the layers of a description; paths can be added",
+    "sum": "a sum over axes is not among the layers of a description; the mean over all positions is",
     "getitem": "parts of a tensor are not among the layers of a description",
     "linear": "its weights stand outside a module; use nn.Linear",
     "conv": "its weights stand outside a module; use nn.Conv2d",

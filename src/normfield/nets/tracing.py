@@ -13,7 +13,7 @@ from torch.fx.proxy import TraceError
 from normfield.errors import InvalidInput, NormfieldError, NotCovered
 from normfield.nets.function_readers import BATCH, is_sum, reader_of, works_in_place
 from normfield.nets.module_readers import is_known, read_module
-from normfield.nets.modules import Pointwise, ResidualBlock
+from normfield.nets.modules import ResidualBlock
 from normfield.nets.plain_layers import Answer
 from normfield.nets.random_state import seeded_then_restored
 from normfield.nets.refusals import Misfit, culprit, named, refuse, refuse_operation
@@ -61,7 +61,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, ResidualBlock):
             return False
-        return isinstance(m, Pointwise) or super().is_leaf_module(m, module_qualified_name)
+        return is_known(m) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
         path = self.path_of_module(m).removeprefix(_INSIDE).removeprefix(".")
@@ -227,10 +227,13 @@ def _shape_after(layer: Layer, shape: Shape, where: str) -> Shape:
 
 
 def _not_followed(error: Exception, where: str) -> NotCovered:
+    line = " ".join(str(error).split())
     if isinstance(error, TraceError):
         return NotCovered(
-            f"{where} has no description: its forward method decides by the values of its input ({error})"
+            f"{where} has no description: its forward method decides by the values of its input ({line})"
         )
     if isinstance(error, TypeError) and "required positional argument" in str(error):
-        return NotCovered(f"{where} has no description: it takes several inputs ({error})")
-    return NotCovered(f"{where} has no description: its forward method fails when followed ({error})")
+        return NotCovered(f"{where} has no description: it takes several inputs ({line})")
+    return NotCovered(
+        f"{where} has no description: its forward method fails when followed ({type(error).__name__}: {line})"
+    )
