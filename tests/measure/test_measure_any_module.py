@@ -431,7 +431,7 @@ REFUSED: dict[str, tuple[nn.Module, str, str]] = {
 
 
 def test_traced_modules_are_refused() -> None:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="torch.jit.trace"):
         traced = torch.jit.trace(nn.Linear(3, 2), torch.zeros(1, 3))
     with pytest.raises(
         InvalidInput, match=r"expected a torch\.nn\.Module in Python, got TopLevelTracedModule"

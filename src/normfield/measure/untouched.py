@@ -55,8 +55,9 @@ def _silent_backward_hooks(model: nn.Module) -> Iterator[None]:
 def untouched(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
     """Whatever the body runs, the model and the global random state are afterwards as before, also when it raises.
 
-    Gradients are enabled inside and autocast is off, whatever the caller's mode; modules' backward hooks are silent, since they may
-    change what a backward pass gives, and weight norms are computed by a formula that torch differentiates twice.
+    Gradients are enabled inside and autocast is off, whatever the caller's mode; modules' backward hooks are silent,
+    since they may change what a backward pass gives, and weight norms are computed by a formula that torch
+    differentiates twice.
 
     Parameters
     ----------
