@@ -118,7 +118,7 @@ WIDE = "give the model as many outputs as there are targets"
         ),
         (
             {"model": nn.LSTM(4, 3)},
-            "expected a model that returns one tensor of outputs, a row per sample, got tuple",
+            "expected a model that returns one tensor of outputs, for the loss squared, got tuple",
         ),
         (
             {"data": (INPUTS, ROWS), "loss": "cross_entropy"},

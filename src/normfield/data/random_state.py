@@ -35,6 +35,8 @@ def seeded_random_state(seed: int, own: Iterable[torch.Generator] = ()) -> Itera
     """Let the code inside draw from global generators started at `seed`, then put their old states back."""
     with kept_random_state(own):
         torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         yield

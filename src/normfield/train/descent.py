@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from normfield.data.batching import Pair
+from normfield.samples import apply
 from normfield.train.losses import LossFunction
 from normfield.train.prepared import Prepared
 from normfield.train.settings import Settings
@@ -48,7 +49,7 @@ class HeavyBall:
     def loss(self, batch: Pair) -> torch.Tensor:
         """Loss of one batch at the present parameters."""
         inputs, targets = batch
-        return self._loss(self._model(inputs), targets)
+        return self._loss(apply(self._model, inputs), targets)
 
     def step(self, loss: torch.Tensor) -> None:
         """One step down the gradient of the loss."""

@@ -1,4 +1,4 @@
-"""Losses and accuracies on fixed batches, with each batch's own statistics and nothing moved."""
+"""Losses and accuracies on fixed batches, in the modes of training but for dropout, and nothing moved."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from normfield.data.batching import Pair
 from normfield.data.random_state import seeded_random_state
+from normfield.samples import apply
 from normfield.train.losses import LossFunction
 
 _SEED = 0
+_DROPPING = (_DropoutNd, nn.MultiheadAttention, nn.RNNBase)
 
 
 @contextmanager
 def batch_mode(model: nn.Module) -> Iterator[None]:
-    """Training mode without dropout; modes and buffers are put back on leaving."""
+    """The modes of training but for dropout, which is off; modes and buffers are put back on leaving."""
     with training_mode(model):
         buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
         for module in model.modules():
-            module.training = not isinstance(module, _DropoutNd)
+            module.training = module.training and not isinstance(module, _DROPPING)
         try:
             yield
         finally:
@@ -33,9 +35,15 @@ def batch_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def training_mode(model: nn.Module) -> Iterator[None]:
-    """Training mode in every submodule, each put back into its own on leaving."""
+    """The modes in which a model trains; every submodule is put back into its own on leaving.
+
+    A model in training mode trains with its submodules as they are: one that is in eval mode, such as a batch norm kept
+    at its running statistics for fine-tuning, was put there on purpose. A model in eval mode is put into training mode
+    as a whole by its own ``train``.
+    """
     modes = [(module, module.training) for module in model.modules()]
-    model.train()
+    if not model.training:
+        model.train()
     try:
         yield
     finally:
@@ -46,14 +54,14 @@ def training_mode(model: nn.Module) -> Iterator[None]:
 def mean_loss(model: nn.Module, loss: LossFunction, batches: Sequence[Pair]) -> float:
     """Mean of the loss over batches of equal size."""
     with batch_mode(model), seeded_random_state(_SEED), torch.no_grad():
-        return sum(loss(model(inputs), targets).item() for inputs, targets in batches) / len(batches)
+        return sum(loss(apply(model, inputs), targets).item() for inputs, targets in batches) / len(batches)
 
 
 def accuracy(model: nn.Module, batches: Sequence[Pair]) -> float:
-    """Share of samples whose largest output is their class."""
+    """Share of samples, or of positions, whose largest output is their class."""
     with batch_mode(model), seeded_random_state(_SEED), torch.no_grad():
         hits = sum(
-            (model(inputs).argmax(1) == _classes(targets)).float().mean().item()
+            (apply(model, inputs).argmax(1) == _classes(targets)).float().mean().item()
             for inputs, targets in batches
         )
     return hits / len(batches)

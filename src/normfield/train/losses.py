@@ -4,23 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from normfield.errors import InvalidInput
+from normfield.samples import Samples, like
 
-LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+LossFunction = Callable[[Any, Any], torch.Tensor]
+Fit = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class TrainingLoss:
-    """A loss by name, its function (outputs, targets) -> scalar, and how targets are made to fit."""
+    """A loss by name, its function (outputs, targets) -> scalar, and how targets are made to fit (None: as given)."""
 
     name: str
     function: LossFunction
-    fit: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    fit: Fit | None
+
+    def fitted(self, outputs: Any, targets: Samples, parameter: torch.Tensor) -> Samples:
+        """Targets on the parameter's device in the form that the loss takes; refused where they do not fit."""
+        if self.fit is None:
+            return like(targets, parameter)
+        if not isinstance(outputs, torch.Tensor):
+            raise InvalidInput(
+                expected=f"a model that returns one tensor of outputs, for the loss {self.name}",
+                got=type(outputs).__name__,
+                instead="wrap it in a module that returns that part, or give a loss of your own that takes all",
+            )
+        if not isinstance(targets, torch.Tensor):
+            raise InvalidInput(
+                expected=f"targets of one tensor for the loss {self.name}",
+                got=type(targets).__name__,
+                instead="give a loss of your own, a callable (outputs, targets) -> scalar",
+            )
+        return self.fit(outputs, targets.to(outputs.device))
 
 
 def half_squared(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -55,26 +76,30 @@ def scalar(value: object, loss: TrainingLoss) -> torch.Tensor:
 
 
 def rows(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Targets of the outputs' shape; labels become one-hot rows."""
+    """Targets of the outputs' shape; labels become one-hot rows, their classes in dimension 1."""
     if not targets.is_floating_point():
-        targets = F.one_hot(labels(outputs, targets), outputs.shape[1])
+        targets = F.one_hot(labels(outputs, targets), outputs.shape[1]).movedim(-1, 1)
     if outputs.shape[1:] != targets.shape[1:]:
         raise InvalidInput(
             expected=f"targets of the outputs' shape (samples, {_written(outputs.shape[1:])})",
             got=f"(samples, {_written(targets.shape[1:])})",
-            instead="give the model as many outputs as there are targets",
+            instead=f"for a label at each position load them with classes={outputs.shape[1]}"
+            if outputs.shape[2:] == targets.shape[1:] and outputs.ndim > 2
+            else "give the model as many outputs as there are targets",
         )
     return targets.to(outputs.dtype)
 
 
 def labels(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Class labels, refused where the model has no output for one of them."""
-    needed = int(targets.max()) + 1
-    if outputs.ndim != 2 or outputs.shape[1] < needed:
+    """Class labels, one for each sample or position, refused where the model has no output for one of them."""
+    needed, places = int(targets.max()) + 1, targets.shape[1:]
+    if outputs.ndim < 2 or outputs.shape[1] < needed or outputs.shape[2:] != places:
+        where = f"shape (samples, classes, {_written(places)}) with " if places else ""
         raise InvalidInput(
-            expected=f"a model with at least {needed} outputs per sample, one per class",
+            expected=f"a model with {where}at least {needed} outputs per {'position' if places else 'sample'}, "
+            "one per class",
             got=f"outputs of shape (samples, {_written(outputs.shape[1:])})",
-            instead="give it one output per class",
+            instead="put the classes into dimension 1" if places else "give it one output per class",
         )
     return targets
 
@@ -96,16 +121,11 @@ def probabilities(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return given
 
 
-def as_given(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The targets of a loss that we do not know, floats in the outputs' precision."""
-    return targets.to(outputs.dtype) if targets.is_floating_point() else targets
-
-
-def _fit_of(loss: LossFunction) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _fit_of(loss: LossFunction) -> Fit | None:
     if isinstance(loss, nn.MSELoss) or loss is F.mse_loss:
         return rows
     is_cross_entropy = isinstance(loss, nn.CrossEntropyLoss) or loss is F.cross_entropy
-    return labels_or_rows if is_cross_entropy else as_given
+    return labels_or_rows if is_cross_entropy else None
 
 
 def _name(loss: LossFunction) -> str:

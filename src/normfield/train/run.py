@@ -131,20 +131,23 @@ def train_once(
 
     Heavy ball, θ ← θ − η∇L + μ(θ − θ_prev), on mini-batches in a new order each pass (a last short batch is left
     out) or on the full batch. The run diverges when a step's loss is not finite or exceeds ``divergence_factor``
-    times the first step's, or when a parameter or the final loss is not finite. It trains in training mode,
-    whatever mode the module is in, and puts the modes back; ``.grad`` and the global random state stay untouched.
+    times the first step's, or when a parameter or the final loss is not finite. A module in training mode trains with
+    its submodules as they are, so that a batch norm that you put into eval mode stays at its running statistics; one in
+    eval mode trains wholly in training mode. Modes are put back; ``.grad`` and the global random state stay untouched.
 
     Parameters
     ----------
     model
-        Any module (samples, ...) -> (samples, outputs); its parameters and buffers are trained in place.
+        Any module; its parameters and buffers are trained in place. Inputs that are a tuple are its positional
+        arguments, a dict its keyword arguments, or its one argument where it takes no such keywords.
     data
         A data set, its name, or a pair (inputs, targets): all that ``normfield.data.load`` takes.
     learning_rate, momentum
         η and μ.
     loss
         "squared" (mean over samples of ½‖f − y‖², labels as one-hot rows), "cross_entropy", ``nn.MSELoss()``,
-        ``nn.CrossEntropyLoss()`` or any callable (outputs, targets) -> scalar.
+        ``nn.CrossEntropyLoss()`` or any callable (outputs, targets) -> scalar, which gets outputs and targets of any
+        structure. Cross-entropy takes outputs (samples, classes, *positions) with labels (samples, *positions).
     batch_size
         Samples per step; None for all of them, in the order given.
     epochs, steps
