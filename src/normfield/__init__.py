@@ -23,12 +23,20 @@ if TYPE_CHECKING:
     from normfield.measure import (
         Curvature,
         CurvatureByBatchSize,
+        CurvatureOperator,
         EmpiricalNTK,
+        LayerCurvature,
         PreconditionedCurvature,
+        SpectralDensity,
+        Trace,
         curvature,
         curvature_by_batch_size,
+        curvature_operator,
+        curvature_trace,
         empirical_ntk,
+        layer_curvature,
         preconditioned_curvature,
+        spectral_density,
     )
     from normfield.nets import Description, build, describe, examine
     from normfield.network import (
@@ -60,12 +68,20 @@ _HOMES = {
     "measure": (
         "Curvature",
         "CurvatureByBatchSize",
+        "CurvatureOperator",
         "EmpiricalNTK",
+        "LayerCurvature",
         "PreconditionedCurvature",
+        "SpectralDensity",
+        "Trace",
         "curvature",
         "curvature_by_batch_size",
+        "curvature_operator",
+        "curvature_trace",
         "empirical_ntk",
+        "layer_curvature",
         "preconditioned_curvature",
+        "spectral_density",
     ),
     "nets": ("Description", "build", "describe", "examine"),
     "network": (

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normfield.measure.krylov import NotFinite
 from normfield.measure.lanczos import CONVERGED, NOT_FINITE, Eigenpairs, LargestCheck
 from normfield.measure.losses import ScaledIdentity, SoftmaxHessian
 from normfield.measure.operators import MeanOperator
@@ -95,6 +96,23 @@ def _pairs(values: np.ndarray, vectors: Tensor, images: Tensor, spent: int) -> E
 def _not_finite(spent: int) -> Eigenpairs:
     nan = float("nan")
     return Eigenpairs(np.zeros(0), torch.zeros(0, 0), nan, nan, spent, NOT_FINITE, _EXACT)
+
+
+def dual_eigenvalues(operator: MeanOperator) -> np.ndarray:
+    """All eigenvalues of AAᵀ (N,), ascending; NotFinite where a row is not finite."""
+    rows = torch.stack(list(_rows(operator)))
+    if not torch.isfinite(rows).all():
+        raise NotFinite
+    return np.maximum(np.linalg.eigvalsh(_gram(rows)), 0.0)
+
+
+def primal_eigenvalues(operator: MeanOperator, like: Tensor) -> np.ndarray:
+    """All eigenvalues of any G (P,), ascending; NotFinite where a product is not finite."""
+    matrix = torch.stack([operator.product(unit) for unit in torch.eye(operator.size).to(like)])
+    if not torch.isfinite(matrix).all():
+        raise NotFinite
+    dense = matrix.double().cpu().numpy()
+    return np.linalg.eigvalsh((dense + dense.T) / 2)
 
 
 def dual_eigenpairs(operator: MeanOperator, wanted: int) -> Eigenpairs:
