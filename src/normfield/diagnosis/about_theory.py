@@ -100,7 +100,9 @@ def not_the_top(answers: Mapping[str, Answer]) -> Finding | None:
 
 
 def input_scale(subject: Subject) -> Finding | None:
-    """Theory assumes inputs of mean square 1."""
+    """Theory assumes inputs of mean square 1; without a description there is no theory, and inputs may be several."""
+    if subject.network is None:
+        return None
     scale = float(subject.data.inputs.double().square().mean())
     if 0.5 <= scale <= 2:
         return None
