@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -53,7 +53,7 @@ class Subject:
                 got=f"output shape {model.output_shape}",
                 instead="end it with Flatten() or GlobalAveragePool() and Dense(outputs)",
             )
-        dataset = _with_less_test(data_for(model, data, None))
+        dataset = data_for(model, data, None).with_less_test(TEST_SAMPLES)
         module = as_builder(model)(seed).train()
         if isinstance(model, Network):
             return cls(model, model, module, dataset)
@@ -81,15 +81,6 @@ class Subject:
             return f"{type(self.module).__name__}, {parameters:,} parameters"
         kind = "with" if self.has_batch_norm else "without"
         return f"network of depth {self.given.depth} {kind} batch norm, {parameters:,} parameters"
-
-
-def _with_less_test(data: DataSet) -> DataSet:
-    """The first test samples only: every run evaluates on all of them."""
-    if data.test_inputs is None or data.test_targets is None:
-        return data
-    return replace(
-        data, test_inputs=data.test_inputs[:TEST_SAMPLES], test_targets=data.test_targets[:TEST_SAMPLES]
-    )
 
 
 def _layers(layers: tuple) -> list:
