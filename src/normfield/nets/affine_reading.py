@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,9 +48,9 @@ def read_affine(step: Step) -> AffineReading:
     assert module is not None
     weight = module.get_parameter("weight")
     bias = module.get_parameter("bias") if layer.bias else None
-    _refuse_unusable(step, weight, bias)
     seen = moments_of(weight)
     offsets = None if bias is None else bias.detach().to("cpu", torch.float64).numpy()
+    _refuse_unusable(named(step.path, module), seen, offsets)
     against = (doubts(weight, seen), [] if offsets is None else mean_doubt(offsets))
     note = _fitting(note_on(module), layer)
     of_weight = note if _looks_drawn(note, seen, against[0]) else None
@@ -79,13 +80,11 @@ def variances(note: Drawn) -> tuple[float, float]:
     )
 
 
-def _refuse_unusable(step: Step, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-    assert step.module is not None
-    for values in (weight, bias):
-        if values is not None and not bool(torch.isfinite(values).all()):
-            refuse(named(step.path, step.module), "its weights or biases are not all finite")
-    if not bool(weight.any()):
-        refuse(named(step.path, step.module), "its weights are all zero, and σ_w² is positive")
+def _refuse_unusable(where: str, seen: Moments, bias: np.ndarray | None) -> None:
+    if not math.isfinite(seen.largest) or not (bias is None or np.all(np.isfinite(bias))):
+        refuse(where, "its weights or biases are not all finite")
+    if seen.largest == 0:
+        refuse(where, "its weights are all zero, and σ_w² is positive")
 
 
 def _fitting(note: Drawn | None, layer: Dense | Conv) -> Drawn | None:
