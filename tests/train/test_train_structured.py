@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from normfield.data import DataSet, load
 from normfield.errors import InvalidInput
 from normfield.measure import curvature
+from normfield.network import mlp
 from normfield.train import critical_learning_rate, train_once
+from normfield.train.builders import data_for
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(24, 4, generator=GENERATOR)
@@ -287,3 +289,11 @@ def test_evaluation_has_no_dropout_of_attention_or_recurrence(layer):
     run = train_once(model, (series, X), learning_rate=1e-12, batch_size=None, steps=1)
     expected = ((model.eval()(series) - X) ** 2).sum().item() / 48
     assert run.first_loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_network_takes_whole_numbers_as_floats_and_no_structure():
+    net = mlp(5, 6, 2, 3)
+    assert data_for(net, (TOKENS, Y), 20).inputs.dtype == torch.float32
+    assert data_for(nn.Linear(5, 3), (TOKENS, Y), None).inputs.dtype == torch.int64
+    with pytest.raises(InvalidInput, match="inputs of one tensor, to reshape it, got a dict"):
+        data_for(net, ({"x": X, "z": Z}, Y), None)

@@ -48,9 +48,10 @@ def what_varies(first: nn.Module, second: nn.Module) -> str:
 
 
 def data_for(build: object, data: Any, samples: int | None) -> DataSet:
-    """The data set, cut to so many samples and in the shape that a Network states."""
-    dataset = load(data, samples=samples)
-    return dataset.shaped(build.input_shape) if isinstance(build, Network) else dataset
+    """The data set, cut to so many samples; for a Network, which takes floats, in the shape that it states."""
+    if isinstance(build, Network):
+        return load(data, samples=samples, inputs="floats").shaped(build.input_shape)
+    return load(data, samples=samples)
 
 
 def _called(build: Callable, seed: int) -> nn.Module:
