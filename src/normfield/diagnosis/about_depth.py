@@ -52,6 +52,6 @@ def _theory_words(by_theory: float, depth: int) -> str:
         return ""
     beyond = "is beyond that" if depth > deepest else f"has {depth}"
     return (
-        f" Batch norm with this activation causes a growth of {by_theory:.3g} (theory), at which networks of more than "
-        f"about {format_number(deepest, 2)} layers do not train (Yang et al. 2019); this one {beyond}."
+        f" By theory batch norm makes them grow {by_theory:.3g}-fold per layer with this activation, and networks of "
+        f"more than about {format_number(deepest, 2)} layers then do not train (Yang et al. 2019); this one {beyond}."
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
 from normfield.errors import InvalidInput
 from normfield.report.palette import GRID, MUTED
-from normfield.report.text import plot_text
+from normfield.report.text import one_line, plot_text
 
 # Plotly sets powers a quarter larger than other ticks, hence the smaller size for them.
 _DECADES_OF_NICE_STEPS, _DECADES_WRITTEN_OUT = 0.8, 2.0
+_LETTERS = 46  # of a line across a phone
 
 Extent = tuple[float, float]
 
@@ -31,7 +33,7 @@ def extent(values: Iterable[float | None], title: str, *, log: bool) -> Extent:
 def axis(title: str, reach: Extent | None, *, log: bool) -> dict[str, Any]:
     """Style an axis; over more than two decades its ticks are powers of ten."""
     style: dict[str, Any] = {
-        "title": {"text": plot_text(title), "standoff": 10, "font": {"size": 13, "color": MUTED}},
+        "title": {"text": _folded(title), "standoff": 10, "font": {"size": 13, "color": MUTED}},
         "automargin": True,
         "gridcolor": GRID,
         "gridwidth": 1,
@@ -46,6 +48,13 @@ def axis(title: str, reach: Extent | None, *, log: bool) -> dict[str, Any]:
         "type": "log" if log else "linear",
     }
     return style | (_log_ticks(reach) if log and reach else {})
+
+
+def _folded(title: str) -> str:
+    """A title on at most two lines that fit a phone."""
+    return "<br>".join(
+        map(plot_text, textwrap.wrap(one_line(title), _LETTERS, max_lines=2, placeholder=" …"))
+    )
 
 
 def fraction(value: float, reach: Extent, *, log: bool) -> float:

@@ -15,10 +15,10 @@ from normfield.report.layout import figure_layout
 from normfield.report.palette import GRID, INK, PAPER, series_colour
 from normfield.report.regions import Band, Mark, draw_regions
 from normfield.report.tables import Column, Table
-from normfield.report.text import one_line, plot_text
+from normfield.report.text import one_line, plot_text, shortened
 from normfield.report.vectors import vector
 
-_ROW, _ROOM = 62, 1.6
+_ROW, _ROOM, _LETTERS = 62, 1.6, 30
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,11 @@ def _rules(count: int) -> list[dict[str, Any]]:
 
 
 def _row_label(i: int, row: Estimate) -> dict[str, Any]:
-    note = f", {row.note}" if row.note else ""
+    name = shortened(row.name, _LETTERS)
+    note = f", {shortened(row.note, _LETTERS - len(name))}" if row.note else ""
     sign = "at most " if row.bound else ""
     return {
-        "text": f"<b>{plot_text(row.name)}</b>{plot_text(note)}: {sign}{format_number(row.value)}",
+        "text": f"<b>{plot_text(name)}</b>{plot_text(note)}: {sign}{format_number(row.value)}",
         "showarrow": False,
         "xref": "paper",
         "x": 0,

@@ -16,7 +16,7 @@ from normfield.report.palette import series_colour
 from normfield.report.regions import Band, Mark, draw_regions
 from normfield.report.series import LineStyle, Series, traces
 from normfield.report.tables import Table
-from normfield.report.text import one_line, plot_text
+from normfield.report.text import one_line, plot_text, shortened
 from normfield.report.vectors import Numbers, vector
 
 if TYPE_CHECKING:
@@ -261,11 +261,6 @@ def _label_axis(names: list[str], labels: Sequence[str]) -> dict[str, Any]:
         "autorange": "reversed",
         "tickmode": "array",
         "tickvals": names,
-        "ticktext": [plot_text(_shortened(label)) + "  " for label in labels],
+        "ticktext": [plot_text(shortened(label)) + "  " for label in labels],
         "showgrid": False,
     }
-
-
-def _shortened(label: str, longest: int = 22) -> str:
-    line = one_line(label)
-    return line if len(line) <= longest else line[: longest - 1] + "…"

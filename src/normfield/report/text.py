@@ -22,6 +22,12 @@ def one_line(text: object) -> str:
     return _harmless(" ".join(str(text).split()))
 
 
+def shortened(text: object, longest: int = 22) -> str:
+    """Write on one line of so many letters at most, the last an ellipsis where there were more."""
+    line = one_line(text)
+    return line if len(line) <= longest else line[: max(longest - 1, 0)] + "…"
+
+
 def escaped(text: object) -> str:
     """Escape for HTML text and for quoted attributes."""
     return html.escape(_harmless(str(text)), quote=True)
