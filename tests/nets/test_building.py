@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import normfield as nf
+from normfield.network import ACTIVATIONS
 
 RICH = nf.Network(
     (3, 9, 9),
@@ -75,13 +76,9 @@ def test_forward_pass_equals_the_formulas_written_out():
     np.testing.assert_allclose(module(torch.from_numpy(x)).detach().numpy(), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["relu", "leaky_relu", "linear", "abs", "erf", "tanh", "gelu", "silu", "sigmoid", "softplus", "elu"],
-)
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_both_readings_see_the_same_activation(name):
     from normfield.nets import ops as torch_ops
-    from normfield.network import ACTIVATIONS
     from normfield.theory import ops as numpy_ops
 
     x = np.linspace(-4, 4, 33)
@@ -92,6 +89,32 @@ def test_both_readings_see_the_same_activation(name):
     (slope,) = torch.autograd.grad(value.sum(), t)
     away = np.abs(x) > 1e-9
     np.testing.assert_allclose(slope.numpy()[away], row.derivative(numpy_ops, x)[away], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("gelu_tanh", lambda x: torch.nn.functional.gelu(x, approximate="tanh")),
+        ("mish", torch.nn.functional.mish),
+        ("selu", torch.selu),
+        ("gelu", torch.nn.functional.gelu),
+        ("silu", torch.nn.functional.silu),
+        ("elu", torch.nn.functional.elu),
+    ],
+)
+def test_activations_are_torchs(name, function):
+    x = torch.linspace(-6, 6, 101, dtype=torch.float64)
+    module = nf.build(nf.Network((3,), [nf.Activation(name), nf.Dense(2)]), dtype=torch.float64)
+    torch.testing.assert_close(module[0](x), function(x), rtol=1e-13, atol=1e-15)
+
+
+def test_max_pooling_is_torchs():
+    net = nf.Network((2, 7, 5), [nf.MaxPool(3, stride=(2, 1), padding=1), nf.Flatten(), nf.Dense(2)])
+    assert net.shapes[1] == (2, 4, 5)
+    x = torch.randn(4, 2, 7, 5, generator=torch.Generator().manual_seed(0)) - 5  # zeros would win
+    expected = torch.nn.functional.max_pool2d(x, 3, (2, 1), 1)
+    torch.testing.assert_close(nf.build(net)[0](x), expected)
+    assert expected.max() < 0
 
 
 @pytest.mark.parametrize(
