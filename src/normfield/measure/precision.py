@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 
-class HalfPrecisionWatch(TorchDispatchMode):
-    """While active, notes the half-precision dtypes of results.
+class HalfPrecisionWatch(TorchFunctionMode):
+    """While active, notes the half-precision dtypes of what torch's functions return.
+
+    A mode of dispatch would see inside them too, but its first use imports torch's compiler for more than a second.
 
     Attributes
     ----------
@@ -22,7 +24,7 @@ class HalfPrecisionWatch(TorchDispatchMode):
         super().__init__()
         self.found: set[str] = set()
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Iterable[Any] = (), kwargs: dict | None = None
     ) -> Any:
         """Run the operation and look at its results."""
