@@ -18,6 +18,8 @@ from normfield.diagnosis.asking import ask as answer_all
 from normfield.diagnosis.clock import Clock
 from normfield.report import checked_target, print_table
 
+_RESERVE = 1.5  # seconds to write the page, print the table, and for the interpreter to end
+
 
 @dataclass(frozen=True)
 class DiagnoseFlags:
@@ -53,7 +55,7 @@ def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> No
     """
     if ask.html is not None:
         checked_target(ask.html)
-    clock = Clock(ask.budget, click.get_current_context().find_root().obj or time.monotonic())
+    clock = Clock(ask.budget, click.get_current_context().find_root().obj or time.monotonic(), _RESERVE)
     loss = read_loss(ask.loss)
     given, data = model.read(network)
     with shown_progress(clock.began + clock.budget) as progress:

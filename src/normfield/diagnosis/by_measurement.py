@@ -14,14 +14,13 @@ from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.clock import Clock
 from normfield.diagnosis.costs import Costs
 from normfield.diagnosis.memory import in_words, usable_bytes
-from normfield.diagnosis.planning import Measuring, measuring
+from normfield.diagnosis.planning import Measuring, measuring, measuring_share
 from normfield.diagnosis.subject import Subject
 from normfield.errors import InvalidInput, NumericalFailure
 from normfield.measure import Curvature, curvature
-from normfield.train.losses import as_training_loss
+from normfield.train.losses import as_training_loss, rows
 
 _SAMPLES = 1024
-_SHARE = 0.5
 _ENOUGH_PRODUCTS = 700  # no measurement takes more: it need not be told
 _TOLERANCES = (1e-3, 1e-2)
 _USABLE_ERROR = 0.1  # of a measurement that the budget ended
@@ -32,7 +31,8 @@ def measured_answer(subject: Subject, asked: Asked, costs: Costs, clock: Clock) 
 
     One batch first, and as many more as that one's time allows.
     """
-    began, seconds = time.perf_counter(), _SHARE * clock.left
+    began = time.perf_counter()
+    seconds = measuring_share(asked, costs, clock.left) * clock.left
     memory = usable_bytes(next(subject.module.parameters()).device)
     manner = measuring(asked, costs, subject.data.outputs, seconds, memory)
     if manner.products < 1:
@@ -82,7 +82,7 @@ def _measured(subject: Subject, asked: Asked, manner: Measuring, count: int, sec
 def _opaque(asked: Asked) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """A squared loss as any function, whose one largest eigenvalue is looked for from its gradient."""
     loss = as_training_loss(asked.loss)
-    return lambda outputs, targets: loss.function(outputs, loss.fit(outputs, targets))
+    return lambda outputs, targets: loss.function(outputs, rows(outputs, targets))
 
 
 def _no_room(asked: Asked, costs: Costs, seconds: float, memory: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from normfield.data import DataSet
-from normfield.diagnosis.answer import Answer
+from normfield.diagnosis.answer import Answer, Status
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.by_measurement import measured_answer
 from normfield.diagnosis.clock import Clock
@@ -18,6 +18,7 @@ from normfield.diagnosis.planning import Training, training
 from normfield.diagnosis.subject import Subject
 from normfield.diagnosis.trust import has_rate, is_bound
 from normfield.errors import InvalidInput, NormfieldError
+from normfield.samples import count
 from normfield.train import CriticalLearningRate, critical_learning_rate
 from normfield.train.trials import INTERRUPTED
 
@@ -51,7 +52,7 @@ def trained_answer(
     if costs.training_bytes(asked.batch_size) > memory:
         return Answer.without("trained", "cut", _no_memory(asked, costs, memory))
     reference = _reference(subject, asked, costs, nearest, clock)
-    test = 0 if subject.data.test_inputs is None else len(subject.data.test_targets)  # type: ignore[arg-type]
+    test = 0 if subject.data.test_inputs is None else count(subject.data.test_inputs)
     plan = training(asked, costs, subject.data.samples_used, test, clock.left)
     if plan.steps < 1:
         return Answer.without("trained", "cut", _no_time(asked, costs, clock))
@@ -142,7 +143,7 @@ def _answer(found: CriticalLearningRate, asked: Asked, plan: Training, seconds: 
     )
 
 
-def _status(found: CriticalLearningRate) -> str:
+def _status(found: CriticalLearningRate) -> Status:
     if found.stopped == INTERRUPTED:
         return "stopped"
     return "cut" if found.cut else "failed"

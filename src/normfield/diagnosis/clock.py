@@ -8,10 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds that may be spent, and the reading of ``time.monotonic()`` from which they count."""
+    """Seconds that may be spent.
+
+    Attributes
+    ----------
+    budget
+        All of them.
+    began
+        The reading of ``time.monotonic()`` from which they count.
+    reserve
+        What writing up, printing and leaving take; a tenth of the budget where that is less.
+    """
 
     budget: float
     began: float
+    reserve: float = 0.1
 
     @classmethod
     def started(cls, budget: float) -> Clock:
@@ -25,9 +36,5 @@ class Clock:
 
     @property
     def left(self) -> float:
-        """Seconds that are left, less the little that writing up what was found takes; never negative."""
-        return max(self.budget - self.spent - self._for_writing_up, 0.0)
-
-    @property
-    def _for_writing_up(self) -> float:
-        return min(1.0, 0.02 * self.budget)
+        """Seconds that are left, less the reserve; never negative."""
+        return max(self.budget - self.spent - min(self.reserve, self.budget / 10), 0.0)

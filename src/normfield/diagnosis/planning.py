@@ -75,10 +75,9 @@ def cluster(asked: Asked, outputs: int) -> int:
 
 def fitting_batch(asked: Asked, costs: Costs, outputs: int, left: float, memory: int) -> Asked:
     """The same question on smaller batches where a budget or the memory does not hold batches of 128."""
-    sizes = [size for size in _SMALLER_BATCHES if size < asked.batch_size]
-    for size in (asked.batch_size, *sizes):
-        if _holds(asked, costs, outputs, left, memory, size):
-            break
+    sizes = [asked.batch_size, *(size for size in _SMALLER_BATCHES if size < asked.batch_size)]
+    held = (size for size in sizes if _holds(asked, costs, outputs, left, memory, size))
+    size = next(held, sizes[-1])
     if size == asked.batch_size:
         return asked
     dear = costs.measuring_bytes(asked.batch_size, _products(cluster(asked, outputs)))
@@ -127,6 +126,12 @@ def measuring(asked: Asked, costs: Costs, outputs: int, seconds: float, memory: 
         products=in_memory if begins else 0,
         may_be_dense=size * outputs * costs.step(size) <= seconds,
     )
+
+
+def measuring_share(asked: Asked, costs: Costs, left: float) -> float:
+    """The part of the time left that measurement may take: half, or nearly all where no search fits the other half."""
+    searches = _steps(costs, asked.batch_size, _runs(asked, _RUNS_OF_EDGE), left / 2) >= _FEWEST_STEPS
+    return 0.5 if searches else 0.95
 
 
 def training(asked: Asked, costs: Costs, samples: int, test_samples: int, seconds: float) -> Training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +46,7 @@ def read(module: nn.Module, data: DataSet) -> Reading:
     return Reading(found.network, extrapolation=_departure(found.departures))
 
 
-def _departure(departures: tuple[str, ...]) -> str:
+def _departure(departures: Sequence[str]) -> str:
     if not departures:
         return ""
     more = f" (and {len(departures) - 1} more, see nf.examine)" if len(departures) > 1 else ""

@@ -28,7 +28,8 @@ class Subject:
     network
         The description, given or read from the module; None where it has none.
     module
-        One module at its initial weights, from the diagnosis's seed, in training mode.
+        One module at its initial weights, from the diagnosis's seed, in the mode in which it is trained: one that
+        was given in eval mode is in training mode; in others the submodules stay as they are.
     data
         The data set, in the network's shape.
     no_network
@@ -54,7 +55,7 @@ class Subject:
                 instead="end it with Flatten() or GlobalAveragePool() and Dense(outputs)",
             )
         dataset = data_for(model, data, None).with_less_test(TEST_SAMPLES)
-        module = as_builder(model)(seed).train()
+        module = _as_it_trains(as_builder(model)(seed))
         if isinstance(model, Network):
             return cls(model, model, module, dataset)
         found = read(module, dataset)
@@ -81,6 +82,10 @@ class Subject:
             return f"{type(self.module).__name__}, {parameters:,} parameters"
         kind = "with" if self.has_batch_norm else "without"
         return f"network of depth {self.given.depth} {kind} batch norm, {parameters:,} parameters"
+
+
+def _as_it_trains(module: nn.Module) -> nn.Module:
+    return module if module.training else module.train()
 
 
 def _layers(layers: tuple) -> list:

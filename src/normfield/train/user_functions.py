@@ -51,7 +51,7 @@ def made(maker: Callable[..., Any], seed: int, name: str = "build") -> Any:
 def _called(maker: Callable[..., Any], seed: int) -> Any:
     if not takes_a_seed(maker):
         return maker()
-    return maker(seed=seed) if inspect.isclass(maker) else maker(seed)
+    return maker(**{"seed": seed}) if inspect.isclass(maker) else maker(seed)
 
 
 def source_file(maker: Callable[..., Any]) -> str | None:
