@@ -50,10 +50,16 @@ def study(name: str) -> Study[Any]:
     Wei, Stokes, Schwab 2019, Fig. 1 (Eqs. 20–25, 34–45)
     """
     if name not in _NAMES:
-        near = difflib.get_close_matches(str(name).lower(), _NAMES, n=2, cutoff=0.4)
+        near = _near(str(name).lower())
         raise InvalidInput(
             expected=f"a study: {', '.join(_NAMES)}",
             got=repr(name),
             instead=f"did you mean {' or '.join(near)}?" if near else "",
         )
     return import_module(f"normfield.studies.{name.replace('-', '_')}").STUDY
+
+
+def _near(given: str) -> list[str]:
+    """Names that hold what was given, or look like it."""
+    holding = [name for name in _NAMES if given and given in name]
+    return holding or difflib.get_close_matches(given, _NAMES, n=2, cutoff=0.5)
