@@ -9,9 +9,10 @@ from typing import overload
 import torch
 
 from normfield import samples
-from normfield.data.checks import check_count, check_seed
+from normfield.data.checks import check_count
 from normfield.errors import InvalidInput
 from normfield.samples import Samples
+from normfield.seeds import whole_seed
 
 Pair = tuple[Samples, Samples]
 
@@ -69,8 +70,7 @@ def taken(values: Samples, chosen: torch.Tensor | slice) -> Samples:
 def shuffled_order(count: int, seed: int | torch.Generator) -> torch.Tensor:
     """Return the numbers 0 … count - 1 in an order drawn from `seed` alone."""
     if not isinstance(seed, torch.Generator):
-        check_seed(seed)
-        seed = torch.Generator().manual_seed(seed)
+        seed = torch.Generator().manual_seed(whole_seed(seed))
     return torch.randperm(count, generator=seed, device=seed.device)
 
 

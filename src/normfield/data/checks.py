@@ -19,12 +19,6 @@ def check_count(value: object, what: str) -> None:
         raise InvalidInput(expected=f"{what} as a whole number from 1 up", got=repr(value))
 
 
-def check_seed(seed: object) -> None:
-    """Refuse anything but a whole number from 0 to 2**63 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InvalidInput(expected="seed as a whole number from 0 to 2**63 - 1", got=repr(seed))
-
-
 def check_choice(value: object, choices: tuple[str, ...], what: str) -> None:
     """Refuse a word that is not one of `choices`."""
     if value not in choices:

@@ -14,6 +14,7 @@ from normfield.data.sources import Request, read_source
 from normfield.data.standardise import standardised
 from normfield.data.target import is_target, load_target
 from normfield.errors import InvalidInput
+from normfield.seeds import whole_seed
 
 
 def load(
@@ -85,7 +86,7 @@ def load(
     >>> print(load("digits", samples=400))
     digits: 400 of 1,797 samples, shape (1, 8, 8), 10 classes, one mean and one standard deviation
     """
-    request = Request(samples, seed, classes, max_bytes, standardise, inputs, quiet)
+    request = Request(samples, whole_seed(seed), classes, max_bytes, standardise, inputs, quiet)
     source, name = _resolved(name_or_data, request)
     data = _first(read_source(source, name, request), samples)
     by_default = "global" if isinstance(source, str) and source in NAMED else data.standardise

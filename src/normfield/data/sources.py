@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from torch.utils.data import DataLoader, Dataset
 
-from normfield.data.checks import check_choice, check_count, check_seed
+from normfield.data.checks import check_choice, check_count
 from normfield.data.dataset import STANDARDISATIONS, DataSet, Standardisation
 from normfield.data.given import Form, as_inputs, from_mapping, from_pair
 from normfield.data.loader import Reading, from_dataset, from_loader
@@ -46,7 +46,6 @@ class Request:
             value = getattr(self, what)
             if value is not None:
                 check_count(value, what)
-        check_seed(self.seed)
 
     @property
     def reading(self) -> Reading:

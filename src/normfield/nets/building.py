@@ -30,6 +30,7 @@ from normfield.network import (
     RMSNorm,
     Shape,
 )
+from normfield.seeds import whole_seed
 
 
 def build(
@@ -76,8 +77,7 @@ def build(
         raise InvalidInput(
             expected="a Network", got=type(network).__name__, instead="describe it with nf.mlp or nf.Network"
         )
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InvalidInput(expected="seed as a whole number from 0 to 2**63 - 1", got=repr(seed))
+    seed = whole_seed(seed)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise InvalidInput(expected="a real floating-point dtype, e.g. torch.float32", got=repr(dtype))
     drawing = _Drawing(network, torch.Generator().manual_seed(seed))

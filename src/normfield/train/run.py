@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from normfield.data import load
-from normfield.data.checks import check_seed
 from normfield.data.random_state import seeded_random_state
 from normfield.errors import InvalidInput
 from normfield.report.plain_json import finite
+from normfield.seeds import whole_seed
 from normfield.train.descent import DIVERGED, FINISHED, HeavyBall, descend
 from normfield.train.evaluation import accuracy, mean_loss, training_mode
 from normfield.train.losses import as_training_loss
@@ -177,7 +177,7 @@ def train_once(
     """
     settings = Settings(momentum, batch_size, epochs, steps, divergence_factor)
     positive(learning_rate, "learning_rate")
-    check_seed(seed)
+    seed = whole_seed(seed)
     if deadline is not None:
         number(deadline, "deadline", isinstance(deadline, int | float) and deadline == deadline, "in seconds")
     if not isinstance(model, nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from normfield.data.checks import check_seed
+from normfield.seeds import whole_seed
 from normfield.train.boundaries import Boundary, boundary_of
 from normfield.train.brackets import Brackets, close, first_brackets, next_brackets, walk_down
 from normfield.train.builders import as_builder, data_for, what_varies
@@ -102,7 +102,8 @@ def critical_learning_rate(
     """
     began = time.monotonic()
     settings = Settings(momentum, batch_size, epochs, steps, divergence_factor)
-    _check_search(restarts, seed, resolution, start, budget)
+    seed = whole_seed(seed)
+    _check_search(restarts, resolution, start, budget)
     make, training_loss, dataset = as_builder(build), as_training_loss(loss), data_for(build, data, samples)
     model = make(seed)
     varies = what_varies(model, make(seed + 1))
@@ -159,11 +160,8 @@ def _both(brackets: Brackets, seed: int) -> list[Boundary]:
     ]
 
 
-def _check_search(
-    restarts: int, seed: int, resolution: float, start: float | None, budget: float | None
-) -> None:
+def _check_search(restarts: int, resolution: float, start: float | None, budget: float | None) -> None:
     whole(restarts, "restarts", 1)
-    check_seed(seed)
     positive(resolution, "resolution")
     if start is not None:
         positive(start, "start")
