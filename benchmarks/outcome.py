@@ -78,7 +78,15 @@ def _place(threads: int | None) -> str:
 
 def _versions() -> str:
     found = [f"Python {platform.python_version()}"]
-    for name in ("normfield", "torch", "numpy", "scipy", "curvlinops-for-pytorch", "hessian-eigenthings", "pyhessian"):
+    for name in (
+        "normfield",
+        "torch",
+        "numpy",
+        "scipy",
+        "curvlinops-for-pytorch",
+        "hessian-eigenthings",
+        "pyhessian",
+    ):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")"
 ./peers.sh || exit 1
 status=0
-for benchmark in start_up largest_eigenvalue peak_memory; do
+for benchmark in start_up largest_eigenvalue peak_memory training_mode spectra; do
   .venv-peers/bin/python "$benchmark.py" || status=1
   echo
 done

@@ -1,6 +1,7 @@
 """Normfield and its peers asked for one number: the largest eigenvalue of a module's Hessian or Gauss-Newton matrix.
 
-Each is called as its users call it on one batch, with more than enough iterations, largest algebraic where it can be told.
+Each is called as its users call it on one batch, with more than enough iterations, for the largest algebraic one where
+that can be asked for.
 """
 
 from __future__ import annotations

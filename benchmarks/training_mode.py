@@ -2,8 +2,8 @@
 
 Right is within 1 % of the largest eigenvalue by central differences of plain training-mode passes (see truth.py), for
 PyHessian of the largest in modulus, which is what power iteration finds; where dropout draws a mask, with the mask that
-the tool's own first call drew. What a call leaves changed is found by comparing the
-module before and after: running statistics and other buffers, train or eval, .grad, parameters. Nothing is decided by hand.
+the tool's own first call drew. What a call leaves changed is found by comparing the module before and after: running
+statistics and other buffers, train or eval, .grad, parameters. Nothing is decided by hand.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The curvature that training meets, from plain forward and backward passes alone: central differences in float64.
 
-Nothing here differentiates twice, transforms a function or knows of batch norm: a copy of the module is called in training
-mode, as a training loop calls it, at θ ± h·e_i for every parameter i. Random draws inside, such as dropout's masks, come
-from one given state of torch's generator in every call.
+Nothing here differentiates twice, transforms a function or knows of batch norm: a copy of the module is called in
+training mode, as a training loop calls it, at θ ± h·e_i for every parameter i. Random draws inside, such as dropout's
+masks, come from one given state of torch's generator in every call.
 """
 
 from __future__ import annotations
