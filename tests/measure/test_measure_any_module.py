@@ -333,6 +333,19 @@ def test_data_parallel_wrappers_are_taken_off() -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_half_precision_buffers_too(statistics: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh()).bfloat16()
+    model[1].running_mean += 0.3
+    wide = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh()).double()
+    wide.load_state_dict(model.state_dict())
+    values = [
+        curvature(m, (FLAT.float(), randn(6, 4)), statistics=statistics, tolerance=1e-5).largest_eigenvalue
+        for m in (model, wide)
+    ]
+    assert values[0] == pytest.approx(values[1], rel=2e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["ggn", "hessian"])
 def test_half_precision_parameters_are_computed_in_single_precision(dtype: torch.dtype, kind: str) -> None:

@@ -101,8 +101,8 @@ class ModelFunction:
         The trainable parameters, in the module's order.
     parameters : tuple of Tensor
         Leaves that are copies of them, in float32 where they are in half precision.
-    frozen : mapping of str to Tensor
-        Copies of the parameters that are not trainable.
+    frozen, buffers : mapping of str to Tensor
+        Copies of the parameters that are not trainable, and of the buffers.
     seed : int
         Of every random draw inside the model: each call draws the same, such as dropout's masks.
     layout : OutputLayout, optional
@@ -113,6 +113,7 @@ class ModelFunction:
     names: tuple[str, ...]
     parameters: tuple[Tensor, ...]
     frozen: Mapping[str, Tensor] = field(default_factory=dict)
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
     seed: int = 0
     layout: OutputLayout | None = None
 
@@ -133,7 +134,8 @@ class ModelFunction:
         with torch.inference_mode(False):
             copies = tuple(_copy(p).requires_grad_() for p in trainable.values())
             frozen = {name: _copy(p) for name, p in model.named_parameters() if name not in trainable}
-        return cls(model, tuple(trainable), copies, frozen, seed)
+            buffers = {name: _copy(buffer) for name, buffer in model.named_buffers()}
+        return cls(model, tuple(trainable), copies, frozen, buffers, seed)
 
     @property
     def size(self) -> int:
@@ -166,7 +168,7 @@ class ModelFunction:
         """
         swapped = dict(zip(self.names, self.parameters if parameters is None else parameters, strict=True))
         swapped |= self.frozen
-        swapped |= {name: _copy(buffer) for name, buffer in self.model.named_buffers()}
+        swapped |= {name: buffer.clone() for name, buffer in self.buffers.items()}
         positional, keyword = arguments(self.model, inputs)
         with plainly():
             seed_generators(self.seed, self.device)

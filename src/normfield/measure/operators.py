@@ -100,7 +100,7 @@ class Hessian:
     def product(self, vector: Tensor) -> Tensor:
         """∇⟨∇ℓ, vector⟩, after a look whether it and the last one are those of a symmetric matrix."""
         image = self._product(vector)
-        self._check(vector, image)
+        self._check(self._product, vector, image)
         return image
 
     def _product(self, vector: Tensor) -> Tensor:
