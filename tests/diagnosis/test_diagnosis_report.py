@@ -1,16 +1,20 @@
 """The report of a diagnosis in a real headless browser."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 import normfield as nf
+from normfield.diagnosis.signals import signals_of
+from normfield.report import format_number
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    found = nf.diagnose(nf.mlp(64, 100, 3, 10), "digits", budget=12)
-    return found, found.to_html(tmp_path_factory.mktemp("report") / "report.html")
+    found = nf.diagnose(nf.mlp(64, 100, 4, 10), "digits", budget=12)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    return found, found.to_html(path, command="normfield diagnose --data <digits>")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
@@ -20,7 +24,7 @@ def test_it_draws_without_error_and_without_network(browser, report, width, sche
     drawn = driver.execute_script(
         "return [...document.querySelectorAll('.main-svg')].map(svg => svg.getBoundingClientRect().width)"
     )
-    assert len(drawn) >= 4  # both shares, η* against γ, the runs
+    assert len(drawn) >= 8  # answers, both shares, η* against γ, signal, gradient, two of the runs
     assert min(drawn) > 100
     assert browser.errors() == []
     assert browser.requests() == [path.as_uri()]
@@ -37,7 +41,7 @@ def test_its_table_holds_the_numbers_of_the_json(browser, report):
         ".find(t => t.caption && t.caption.textContent.includes('How large a learning rate'));"
         "return [...table.tBodies[0].rows].map(r => [...r.cells].map(c => c.dataset.value ?? c.textContent))"
     )
-    assert [row[0] for row in rows] == list(kept["answers"])
+    assert [row[0] for row in rows] == [name for name in kept["answers"] if name != "kernel"]
     shown = 0
     for name, rate, eigenvalue, *_ in rows:
         answer = kept["answers"][name]
@@ -48,15 +52,68 @@ def test_its_table_holds_the_numbers_of_the_json(browser, report):
     assert shown == 5
 
 
-def test_it_says_what_was_found_and_asked(browser, report):
+HEADINGS = [
+    "The answer",
+    "The answers side by side",
+    "Where λmax comes from",
+    "What γ would change",
+    "Signal and gradient by layer",
+    "The training runs",
+    "What was found, and what to change",
+    "What this does not say",
+    "How to repeat and cite this",
+]
+
+
+def test_it_says_what_was_asked_found_and_left_out_in_this_order(browser, report):
     found, path = report
-    text = browser.open(path).execute_script("return document.body.innerText")
-    for heading in ("What was found", "The answers side by side", "What γ would change", "What was asked"):
-        assert heading in text
-    assert "seed 0" in text
+    driver = browser.open(path)
+    shown = driver.execute_script("return [...document.querySelectorAll('h2')].map((h) => h.textContent)")
+    assert shown == HEADINGS
+    text = driver.execute_script("return document.body.innerText")
+    assert "Asked for a network of depth 4 with batch norm" in text
+    assert "Up to about" in text
     assert "digits: 1,437 of 1,797 samples" in text
-    assert all(name in text for name in ("Theory", "Kernel", "Measured curvature", "Training"))
-    assert found.answers["kernel"].reason[1:] in text
+    assert "normfield diagnose --data <digits>" in text
+    assert "arXiv:1903.02606" in text
+    assert text.count(found.answers["kernel"].reason) == 1
+    for finding in found.findings:
+        assert finding.sentence.split("λ")[0] in text
+
+
+def test_every_figure_says_its_numbers_in_words(browser, report):
+    found, path = report
+    words = browser.open(path).execute_script(
+        "return [...document.querySelectorAll('.plot')].map((plot) => plot.ariaLabel)"
+    )
+    axis = words[0]
+    for name in ("theory", "measured", "trained"):
+        assert format_number(found.answers[name].max_learning_rate) in axis
+    assert all(sum(letter.isdigit() for letter in each) > 5 for each in words)
+
+
+def test_its_plot_is_the_pages_first_figure(report):
+    found, _ = report
+    drawn = [trace.x[0] for trace in found.plot().data]
+    assert drawn == [found.answers[name].max_learning_rate for name in ("theory", "measured", "trained")]
+
+
+def test_a_notebook_shows_answers_and_findings(report):
+    found, _ = report
+    markup = found._repr_html_()
+    assert markup.startswith('<div class="normfield">')
+    assert "<script" not in markup
+    for name in ("theory", "measured", "trained"):
+        assert f'data-value="{found.answers[name].max_learning_rate!r}"' in markup
+    assert markup.count("<li class=") == len(found.findings)
+
+
+def test_printed_it_is_no_wider_than_a_hundred_letters_but_for_findings(report):
+    found, _ = report
+    lines = str(found).splitlines()
+    table = [line for line in lines[1:] if not line.startswith("•")]
+    assert max(map(len, table)) <= 100
+    assert "Kernel: the finite-batch kernel is not part of this version." in lines
 
 
 def test_a_hostile_name_is_only_text(browser, tmp_path):
@@ -67,8 +124,16 @@ def test_a_hostile_name_is_only_text(browser, tmp_path):
     import torch
 
     module = Evil(torch.nn.Flatten(), torch.nn.Linear(64, 10))
-    path = nf.diagnose(module, "digits", budget=0.01).to_html(tmp_path / "evil.html")
+    module.add_module("</script><script>hit = 1</script>", torch.nn.Linear(10, 10))
+    found = nf.diagnose(module, "digits", budget=0.01)
+    found = replace(found, signals=signals_of(found.subject, found.asked))
+    path = found.to_html(tmp_path / "evil.html", command="'\"<script>window.hit = 2</script>`")
     driver = browser.open(path)
     assert driver.execute_script("return document.querySelectorAll('img').length") == 0
-    assert Evil.__name__ in driver.execute_script("return document.body.innerText")
+    driver.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    text = driver.execute_script("return document.body.innerText")
+    assert Evil.__name__ in text
+    assert "</script><script>hit = 1</script>" in text  # the layer, in the table of signals
+    assert "<script>window.hit = 2</script>" in text
+    assert driver.execute_script("return window.hit") is None
     assert browser.errors() == []

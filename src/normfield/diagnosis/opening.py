@@ -9,6 +9,7 @@ from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.subject import Subject
 from normfield.diagnosis.trust import HEADINGS, KINDS, Agreement, agreement, has_rate, is_bound, trust
 from normfield.diagnosis.usable import MARGIN, Usable, usable_range
+from normfield.network import Network
 from normfield.report import Card, Cards, Estimate, Figure, Mark, Statement, estimates, format_number
 
 _LOSSES = {"squared": "squared loss", "cross_entropy": "cross-entropy"}
@@ -17,9 +18,10 @@ _LOSSES = {"squared": "squared loss", "cross_entropy": "cross-entropy"}
 def question(asked: Asked, subject: Subject) -> str:
     """What was asked, in one sentence below the title."""
     loss = _LOSSES.get(asked.loss_name, asked.loss_name)
+    article = "a " if isinstance(subject.given, Network) else ""
     return (
-        f"Asked of a {subject.name}, on {subject.data.name}, trained with {loss}, momentum {asked.momentum:g} and "
-        f"batches of {asked.batch_size}."
+        f"Asked for {article}{subject.name}, on {subject.data.name}, trained with {loss}, momentum "
+        f"{asked.momentum:g} and batches of {asked.batch_size}."
     )
 
 

@@ -157,6 +157,8 @@ def layer_signals(
 ) -> LayerSignals:
     """How large signals and gradients are at every affine layer, on one batch in training mode.
 
+    A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
+
     Parameters
     ----------
     model : nn.Module
@@ -185,7 +187,8 @@ def layer_signals(
         untouched(function.model, seed, function.device),
         batch_norm_statistics(function.model, statistics),
     ):
-        function.model.train()
+        if not function.model.training:
+            function.model.train()
         layers = _measured(function, read.like(function.parameters[0]), recognised)
     return LayerSignals(tuple(layers), read.samples, recognised.name, statistics)
 
