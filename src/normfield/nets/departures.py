@@ -12,7 +12,7 @@ from normfield.nets.steps import Step
 from normfield.network import Activation, BatchNorm, Layer, RMSNorm
 
 #: Chance that some test calls the weights of a fresh network dependent, all its tests together.
-FALSE_ALARM_RATE = 0.01
+FALSE_ALARM_RATE = 0.001
 
 Reading = AffineReading | NormReading
 
