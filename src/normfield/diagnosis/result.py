@@ -53,6 +53,12 @@ class Diagnosis:
     seconds: float
     signals: LayerSignals | None = None
 
+    @property
+    def headline(self) -> str:
+        """The answer in one sentence, and how far to trust it in the next."""
+        answer = statement(self.answers, self.asked)
+        return f"{answer.sentence} {answer.note}".strip()
+
     def table(self) -> Table:
         """The answers side by side; one that this version does not offer is a footnote."""
         offered = [self.answers[name] for name in NAMES if self.answers[name].status != "not yet"]
@@ -87,6 +93,7 @@ class Diagnosis:
                 | ({} if f.value is None else {"value": f.value, "unit": f.unit})
                 for f in self.findings
             ],
+            "headline": self.headline,
             "network": self.subject.name,
             "data": str(self.subject.data),
             "loss": self.asked.loss_name,
@@ -100,7 +107,7 @@ class Diagnosis:
         }
 
     def to_json(self) -> str:
-        """``{"answers": {…}, "findings": […], …}``; infinite or missing numbers are null, with a reason."""
+        """``{"answers": {…}, "findings": […], "headline": …, …}``; infinite or missing numbers are null, with a reason."""
         return json_text(self.as_dict())
 
     def to_frame(self) -> pandas.DataFrame:
@@ -155,12 +162,8 @@ class Diagnosis:
         return figure.to_plotly()
 
     def _repr_html_(self) -> str:
-        answer = statement(self.answers, self.asked)
-        return fragment_html(f"{answer.sentence} {answer.note}", self.table(), Findings(self.findings))
+        return fragment_html(self.headline, self.table(), Findings(self.findings))
 
     def __str__(self) -> str:
-        answer = statement(self.answers, self.asked)
         bullets = [f"• {finding.sentence}" for finding in self.findings]
-        return "\n".join(
-            [f"{answer.sentence} {answer.note}", "", table_text(self.table(), _WIDTH), "", *bullets]
-        )
+        return "\n".join([self.headline, "", table_text(self.table(), _WIDTH), "", *bullets])
