@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import click
 
+from normfield.cli.command_line import command_line
 from normfield.cli.flags import flag, taking_flags
 from normfield.cli.loss_flag import LOSS_WORDS, read_loss
 from normfield.cli.model_flags import ModelFlags
@@ -71,7 +72,7 @@ def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> No
             ask.statistics,
             progress,
         )
-        page = None if ask.html is None else found.to_html(ask.html)
+        page = None if ask.html is None else found.to_html(ask.html, command=command_line())
     if ask.json:
         click.echo(found.to_json())
     else:
@@ -84,7 +85,7 @@ def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> No
 
 
 def _print(found: Diagnosis) -> None:
-    click.echo(f"{found.subject.name}\n{found.subject.data}\n")
+    click.echo(f"{found.subject.name}\n{found.subject.data}\n\n{found.headline}\n")
     print_table(found.table())
     click.echo()
     for finding in found.findings:
