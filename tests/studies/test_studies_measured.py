@@ -126,7 +126,7 @@ def test_points_of_training_mode_stand_at_one_with_the_spread_of_networks():
     deviation = 0.1 * math.sqrt(2)  # of two values ±0.1 about their mean, with one degree of freedom
     assert points[0]["error_y"]["array"] == pytest.approx([deviation] * 3)
     lines = {trace["customdata"][0][0]: trace["y"] for trace in figure.data if trace["mode"] == "lines"}
-    assert lines["theory, as published"] == pytest.approx([1, 2, 1])
+    assert lines["theory, as published (Wei et al.)"] == pytest.approx([1, 2, 1])
     assert "1.00 to 2.00 times" in figure.title
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normfield.errors import InvalidInput
-from normfield.report import Figure, Page, findings_html, table_html, table_text, write
+from normfield.report import Figure, Findings, Fold, Page, fragment_html, table_text, write
 from normfield.report.plain_json import json_text
 from normfield.studies.frame import Row, Study
 from normfield.studies.page import as_findings, page_of
@@ -132,7 +132,12 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         """Verdict and table, for a notebook."""
-        return findings_html(as_findings(self.verdict.checks)) + table_html(self.study.tabulate(self.rows))
+        verdict, table = self.verdict, self.study.tabulate(self.rows)
+        return fragment_html(
+            f"{self.study.title} {verdict.outcome.capitalize()}: {verdict.sentence}",
+            Findings(as_findings(verdict.checks)),
+            Fold(f"The table, {len(table.rows)} rows", [table]),
+        )
 
     def __str__(self) -> str:
         head = f"{self.study.title}\n{self.study.citation}; size {self.size}, seed {self.seed}"

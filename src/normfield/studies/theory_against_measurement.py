@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from normfield.data import load
 from normfield.measure import curvature
 from normfield.nets import build
-from normfield.network import Network, convnet, mlp
 from normfield.report import Column, Figure, Series, Table, lines
+from normfield.studies.cases import OUTPUTS, Case
 from normfield.studies.curves import column, furthest_from_one, number, times_off, where, within_factor
 from normfield.studies.frame import Row, Rows, Size, Study
 from normfield.studies.verdicts import Check, Verdict
@@ -27,49 +25,8 @@ ORDER = 10**0.5
 #: What is asked of a reading in the mode that it is about.
 OWN_MODE = 1.05
 
-OUTPUTS = 10
 MODES = ("batch", "frozen")
 READINGS = ("published", "frozen", "batch")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kind of network and its inputs.
-
-    Attributes
-    ----------
-    inputs
-        "normal" (i.i.d., as the theory assumes) or the name of a data set.
-    shape
-        Of one input.
-    width
-        Units of each of three hidden layers; None for the convolutional network.
-    channels
-        Of each convolution; empty for the dense network.
-    """
-
-    inputs: str
-    shape: tuple[int, ...]
-    width: int | None = None
-    channels: tuple[int, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """A few words for legends and tables."""
-        kind = "dense" if self.width is not None else "convolutional"
-        return f"{kind}, {'normal inputs' if self.inputs == 'normal' else self.inputs}"
-
-    def network(self, gamma: float) -> Network:
-        """Four affine layers, batch norm after each but the last [Wei, sec. 4]."""
-        if self.width is None:
-            return convnet(self.shape, self.channels, OUTPUTS, gamma=gamma)
-        return mlp(self.shape[0], self.width, 4, OUTPUTS, gamma=gamma)
-
-    def batch(self, samples: int, seed: int) -> Tensor:
-        """Inputs (samples, *shape), drawn from the seed."""
-        if self.inputs == "normal":
-            return torch.randn(samples, *self.shape, generator=torch.Generator().manual_seed(seed))
-        return load(self.inputs).subset(samples, seed).shaped(self.shape).inputs
 
 
 @dataclass(frozen=True)
@@ -155,7 +112,7 @@ def _of(found: list[Measured], mode: str, case: str | None = None) -> list[Measu
 _NAMES = {
     "batch": "training mode",
     "frozen": "frozen statistics",
-    "published": "as published",
+    "published": "as published (Wei et al.)",
 }
 
 
@@ -227,8 +184,8 @@ def _dots(found: list[Measured], mode: str, unit: Mapping[float, float]) -> Seri
 def _headline(batch: list[Measured], case: str) -> str:
     """The finding as a sentence, with its numbers."""
     return (
-        f"{case.capitalize()}: the published theory gives {_range(batch, 'published')} times the λ_max of the network "
-        f"that trains, the theory of training mode {_range(batch, 'batch')} times"
+        f"The published theory gives {_range(batch, 'published')} times the λ_max of the network that trains, the "
+        f"theory of training mode {_range(batch, 'batch')} times ({case})"
     )
 
 
