@@ -75,6 +75,14 @@ def overwritten_view(self, x):
     return self.a(torch.flatten(x, 1))
 
 
+def image_of_features(self, x):
+    return self.c(self.a(x).view(-1, 1, 2, 3))
+
+
+def both_ways(self, x):
+    return self.a(x) + self.c(x.view(-1, 1, 2, 3)).flatten(1)
+
+
 def returns_two(self, x):
     return self.a(x), self.b(x)
 
@@ -147,9 +155,9 @@ REFUSED = [
     ("mean over units", lambda: f(lambda s, x: s.a(x).mean(1)), (6,), "its mean is not over all positions"),
     ("odd view", lambda: f(lambda s, x: s.a(x.view(x.size(0) * 2, 3))), (6,), "a view as"),
     ("several inputs", lambda: nn.Bilinear(6, 6, 2), (6,), "the model (Bilinear) has no description"),
-    ("misfit", lambda: nn.Sequential(nn.Linear(5, 6)), (6,), "0 (Linear): Linear takes 5 features, and gets"),
-    ("wrong channels", lambda: nn.Conv2d(3, 6, 3), (1, 8, 8), "Conv2d takes an image of 3 channels, and gets shape (1"),
-    ("small image", lambda: nn.Conv2d(3, 6, 3), (3, 2, 2), "at least as large as the 3-pixel window"),
+    ("complex", lambda: nn.Linear(6, 6, dtype=torch.complex64), (6,), "weight has no description: its numbers are com"),
+    ("image of features", lambda: f(image_of_features, c=nn.Conv2d(1, 2, 1)), (6,), "it makes an image of features"),
+    ("two inputs in one", lambda: f(both_ways, c=nn.Conv2d(1, 1, 1)), (6,), "it is taken both flat and as an image"),
     ("zero weights", lambda: nn.Sequential(zeroed(nn.Linear(6, 6))), (6,), "its weights are all zero"),
     ("nan", lambda: nn.Sequential(zeroed(nn.Linear(6, 6), torch.nan)), (6,), "are not all finite"),
 ]  # fmt: skip
@@ -193,6 +201,10 @@ class TwoInputs(nn.Module):
         (lambda: nf.examine(nn.Linear(3, 4), torch.zeros(3)), "example inputs, samples first, got shape (3,)"),
         (lambda: nf.examine(nn.Linear(3, 4), (0,)), "a shape of positive sizes, got (0,)"),
         (lambda: nf.examine(nn.Sequential(nn.ReLU()), (4,)), "at least one Dense or Conv among the layers"),
+        (lambda: nf.examine(nn.Linear(5, 6), (6,)), "fit, not (6,), got the model (Linear): Linear takes 5"),
+        (lambda: nf.examine(nn.Conv2d(3, 6, 3), (1, 8, 8)), "takes an image of 3 channels, and gets shape (1, 8"),
+        (lambda: nf.examine(nn.Conv2d(3, 6, 3), (3, 2, 2)), "at least as large as the 3-pixel window of Conv"),
+        (lambda: nf.examine(nn.Linear(4, 4, device="meta")), 'got weight on the device "meta"; make the module on'),
         (lambda: nf.examine(nn.LazyLinear(4), (4,)), "expected a module whose weights exist, got weight"),
     ],
 )  # fmt: skip

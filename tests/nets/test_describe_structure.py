@@ -208,6 +208,21 @@ def test_the_input_shape_is_told_or_given(inputs):
     assert nf.describe(model, inputs).input_shape == (6,)
 
 
+def as_image(self, x):
+    return self.c(torch.relu(self.a(x.view(-1, 1, 4, 4))).flatten(1))
+
+
+def test_flat_inputs_seen_as_an_image_are_an_image():
+    """A description takes the image itself; its outputs for it are the module's for the flat inputs."""
+    model = Written(as_image, a=nn.Conv2d(1, 2, 3), c=linear(8, 3)).double()
+    net, copied = rebuilt(model, (16,))
+    assert net.input_shape == (1, 4, 4)
+    x = torch.randn(5, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(copied(x.reshape(5, 1, 4, 4)), model(x), rtol=1e-12, atol=1e-12)
+    by_module = nn.Sequential(nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 2, 3), nn.Flatten(), linear(8, 3))
+    assert nf.describe(by_module, (16,)).input_shape == (1, 4, 4)
+
+
 class LecunLinear(nn.Linear):
     """A user's layer that only initialises its weights otherwise."""
 

@@ -15,8 +15,9 @@ from normfield.errors import InvalidInput, NotCovered
 from normfield.nets.affine_reading import AffineReading, read_affine
 from normfield.nets.departures import FALSE_ALARM_RATE, Reading, departures
 from normfield.nets.description import DescribedLayer, Description
-from normfield.nets.input_shapes import input_shape
+from normfield.nets.input_shapes import ASK, input_shape
 from normfield.nets.norm_reading import read_norm
+from normfield.nets.refusals import Misfit
 from normfield.nets.steps import Step, Value
 from normfield.nets.structure import Fork, Path, path_to, steps_of
 from normfield.nets.tracing import follow
@@ -91,7 +92,10 @@ def examine(model: nn.Module, inputs: Any = None) -> Description:
     """
     model = _plain(model)
     shape = input_shape(model, inputs)
-    start, path = _followed(model, shape)
+    try:
+        start, path = _followed(model, shape)
+    except Misfit as misfit:
+        raise InvalidInput(expected=f"inputs that fit, not {shape}", got=str(misfit), instead=ASK) from None
     readings = {step: _read(step) for step in steps_of(path) if _has_numbers(step.layer)}
     network = _network(start.shape, path, readings)
     return Description(
@@ -116,14 +120,25 @@ def _plain(model: object) -> nn.Module:
         return _plain(model.module)
     if isinstance(inner := vars(model).get("_modules", {}).get("_orig_mod"), nn.Module):
         return _plain(inner)
-    lazy = [
-        name for name, p in model.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)
-    ]
-    if lazy:
-        raise InvalidInput(
-            expected="a module whose weights exist", got=f"{lazy[0]} without a shape", instead="run it once"
-        )
+    _refuse_unusual_weights(model)
     return model
+
+
+def _refuse_unusual_weights(model: nn.Module) -> None:
+    """Weights that hold no numbers yet, or complex ones."""
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise InvalidInput(
+                expected="a module whose weights exist", got=f"{name} without a shape", instead="run it once"
+            )
+        if parameter.is_meta:
+            raise InvalidInput(
+                expected="a module whose weights exist",
+                got=f'{name} on the device "meta"',
+                instead="make the module on a real device",
+            )
+        if parameter.is_complex():
+            raise NotCovered(f"{name} has no description: its numbers are complex")
 
 
 def _followed(model: nn.Module, shape: Shape) -> tuple[Value, Path]:

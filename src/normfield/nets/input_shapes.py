@@ -11,7 +11,7 @@ from normfield.errors import InvalidInput
 from normfield.nets.notes import note_on
 from normfield.network import Shape
 
-_ASK = "give example inputs or their shape, e.g. inputs=(3, 32, 32)"
+ASK = "give example inputs or their shape, e.g. inputs=(3, 32, 32)"
 
 
 def input_shape(model: nn.Module, inputs: Any) -> Shape:
@@ -30,17 +30,17 @@ def input_shape(model: nn.Module, inputs: Any) -> Shape:
         sizes = tuple(operator.index(size) for size in (inputs if hasattr(inputs, "__iter__") else (inputs,)))
     except TypeError:
         raise InvalidInput(
-            expected="inputs as one batch of examples or the shape of one", got=_words(inputs), instead=_ASK
+            expected="inputs as one batch of examples or the shape of one", got=_words(inputs), instead=ASK
         ) from None
     if not sizes or min(sizes) < 1:
-        raise InvalidInput(expected="a shape of positive sizes", got=str(sizes), instead=_ASK)
+        raise InvalidInput(expected="a shape of positive sizes", got=str(sizes), instead=ASK)
     return sizes
 
 
 def _of_batch(shape: Shape) -> Shape:
     if len(shape) < 2 or min(shape[1:]) < 1:
         raise InvalidInput(
-            expected="a batch of example inputs, samples first", got=f"shape {shape}", instead=_ASK
+            expected="a batch of example inputs, samples first", got=f"shape {shape}", instead=ASK
         )
     return shape[1:]
 
@@ -64,6 +64,6 @@ def _told_by(model: nn.Module) -> Shape:
             return tuple(part.normalized_shape)
         if isinstance(part, nn.modules.conv._ConvNd):
             raise InvalidInput(
-                expected="inputs: convolutions do not tell the size of the image", got="none", instead=_ASK
+                expected="inputs: convolutions do not tell the size of the image", got="none", instead=ASK
             )
-    raise InvalidInput(expected="inputs: no module tells the shape", got="none", instead=_ASK)
+    raise InvalidInput(expected="inputs: no module tells the shape", got="none", instead=ASK)

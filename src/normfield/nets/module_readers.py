@@ -135,6 +135,11 @@ def _flatten(module: nn.Flatten, shape: Shape) -> Answer:
     return plain.flattened(shape, module.start_dim, module.end_dim)
 
 
+def _unflatten(module: nn.Unflatten, shape: Shape) -> Answer:
+    sizes = tuple(module.unflattened_size) if module.dim in (1, -1) and len(shape) == 1 else ()
+    return plain.reshaped(shape, -1, (-1, *sizes)) if len(sizes) == 3 else f"it makes {shape} no image"
+
+
 def _dropout(module: nn.Dropout, shape: Shape) -> Answer:
     if module.p == 0 or not module.training:
         return None
@@ -183,6 +188,7 @@ _READERS: dict[type[nn.Module], Callable[[Any, Shape], Answer]] = {
     nn.MaxPool2d: _pool_maximum,
     nn.AdaptiveAvgPool2d: lambda module, shape: plain.adaptive_average(shape, module.output_size),
     nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
     nn.Identity: _passed_on,
     nn.Dropout: _dropout,
     nn.Dropout1d: _dropout,

@@ -22,6 +22,16 @@ class AverageToOne(Layer):
         return shape[0], 1, 1
 
 
+@dataclass(frozen=True)
+class AsImage(Layer):
+    """Flat inputs seen as an image, which a description does by its input shape."""
+
+    shape: Shape
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.shape
+
+
 def average(
     shape: Shape,
     kernel_size: Any,
@@ -98,6 +108,8 @@ def reshaped(shape: Shape, batch: int, sizes: tuple[int, ...]) -> Answer:
         return Flatten()
     if tuple(sizes[1:]) == shape and sizes[0] in (batch, -1):
         return None
+    if len(sizes) == 4 and sizes[0] in (batch, -1) and math.prod(sizes[1:]) == math.prod(shape):
+        return AsImage(tuple(sizes[1:]))
     return f"a view as {tuple('batch' if size == batch else size for size in sizes)} of shape {shape}"
 
 

@@ -29,9 +29,11 @@ def path_to(output: Value) -> tuple[Value, Path]:
     NotCovered
         A value with parameters behind it goes several ways that are no residual blocks.
     """
-    forks = _forks(_in_order(output))
-    start = next(value for value in forks if not value.before)
-    found = _path(output, start, forks)
+    order = _in_order(output)
+    start, *others = (value for value in order if not value.before)
+    if others:
+        refuse("the input", "it is taken both flat and as an image")
+    found = _path(output, start, _forks(order))
     _refuse_copies(found)
     return start, found
 

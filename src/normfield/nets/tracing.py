@@ -14,7 +14,7 @@ from normfield.errors import InvalidInput, NormfieldError, NotCovered
 from normfield.nets.function_readers import BATCH, is_sum, reader_of, works_in_place
 from normfield.nets.module_readers import is_known, read_module
 from normfield.nets.modules import ResidualBlock
-from normfield.nets.plain_layers import Answer
+from normfield.nets.plain_layers import Answer, AsImage
 from normfield.nets.random_state import seeded_then_restored
 from normfield.nets.refusals import Misfit, culprit, named, refuse, refuse_operation
 from normfield.nets.skeleton import OneInput, skeleton
@@ -137,6 +137,8 @@ class _Tracer(fx.Tracer):
         if isinstance(answer, str):
             refuse(where, answer)
         before = self._now(operand)
+        if isinstance(answer, AsImage):
+            return self._new(_image_at_the_start(answer, before, where), None)
         shape = _shape_after(answer, before.shape, where)
         value = Value(shape, (before,), Step(answer, self.inside[-1], module), where)
         if isinstance(answer, Flatten):
@@ -217,6 +219,13 @@ class _Followed(fx.Proxy):
 
 def _value_number(number: int) -> None:
     """What a node of the graph calls: the graph is never run."""
+
+
+def _image_at_the_start(answer: AsImage, before: Value, where: str) -> Value:
+    """The input with another shape."""
+    if before.before:
+        refuse(where, "it makes an image of features; a description takes an image as its input only")
+    return Value(answer.shape)
 
 
 def _shape_after(layer: Layer, shape: Shape, where: str) -> Shape:
