@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from normfield.diagnosis.about_limits import best_seen, usable_rates
+from normfield.diagnosis.about_theory import theory_beside_measurement
 from normfield.diagnosis.answer import Answer
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.opening import answers_figure, cards, first_try, statement
@@ -125,7 +126,8 @@ def test_cross_entropy_gets_a_range_of_rates_instead_of_a_limit():
     found = answers(best=runs[1], runs=runs, value=5.0)
     top = statement(found, SOFTMAX)
     assert top.sentence == (
-        "Use a learning rate between 0.01 and 0.04: the 2 runs there ended within 10 % of the best training loss."
+        "Use a learning rate between 0.01 and 0.04: the 2 runs there ended within 10 % of the best training loss, "
+        "and none was slower."
     )
     assert "stable up to 0.08 (theory) or 0.07 (measured), which agree within a factor of 1.1" in top.note
     assert "runs diverge only above 5" in top.note
@@ -134,12 +136,44 @@ def test_cross_entropy_gets_a_range_of_rates_instead_of_a_limit():
     assert finding.value == pytest.approx(4)
 
 
+def test_where_the_slowest_run_was_best_smaller_rates_are_advised():
+    only = run(0.3, 0.1)
+    found = answers(best=only, runs=[only, run(0.9, 0.5)], value=5.0)
+    assert statement(found, SOFTMAX).sentence == (
+        "Try learning rates from 0.3 down: the slowest of the runs ended best."
+    )
+    assert "no smaller one was tried" in best_seen(SOFTMAX, found).sentence
+    bracketed = answers(best=only, runs=[run(0.1, 0.5), only, run(0.9, 0.5)], value=5.0)
+    assert statement(bracketed, SOFTMAX).sentence == "Use a learning rate near 0.3: the run there ended best."
+    assert "no smaller one" not in best_seen(SOFTMAX, bracketed).sentence
+
+
+@pytest.mark.parametrize(
+    ("theory", "cluster", "severity", "words"),
+    [
+        (49.0, 10, "good", "the mean of the top 10 eigenvalues within 2.0 %"),
+        (30.0, 10, "warning", "-40 % off the measurement"),
+        (40.0, 1, "good", "-20 % off the largest one measured, which is what a mean would be"),
+        (90.0, 1, "warning", "+80 % off the largest one measured: the inputs"),
+    ],
+)
+def test_theory_is_compared_with_what_was_measured(theory, cluster, severity, words):
+    both = answers()
+    both["theory"] = Answer("theory", "answered", 0.08, None, theory, detail=SimpleNamespace(is_top=True))
+    curvature = SimpleNamespace(error=0.01, cluster_mean=50.0, cluster_size=cluster)
+    both["measured"] = Answer("measured", "answered", 0.07, None, 50.0, detail=curvature)
+    found = theory_beside_measurement(both, ASKED)
+    assert found.severity == severity
+    assert words in found.sentence
+    assert found.value == pytest.approx(theory / 50 - 1)
+
+
 def test_a_best_run_above_the_edge_is_pointed_out():
     best = run(0.12, 0.1)
     above = best_seen(ASKED, answers(best=best, runs=[best], value=0.1))
     assert above.severity == "warning"
     assert "above 0.1, the edge averaged over restarts" in above.sentence
-    below = best_seen(ASKED, answers(best=run(0.09, 0.1), value=0.1))
+    below = best_seen(ASKED, answers(best=run(0.09, 0.1), runs=[run(0.09, 0.1)], value=0.1))
     assert below.severity == "note"
     assert "averaged" not in below.sentence
 

@@ -211,3 +211,21 @@ def test_a_model_without_affine_layers_has_none():
     found = layer_signals(Scale().double(), data())
     assert found.layers == ()
     assert found.gradient_growth is None
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = net()
+
+    def forward(self, x, mask):
+        return self.inner(x * mask)
+
+
+def test_inputs_by_name_are_called_by_name():
+    model, (x, y) = Named(), data()
+    mask = (torch.arange(6) < 4).double().expand(24, 6)
+    found = layer_signals(model, ({"x": x, "mask": mask}, y))
+    direct = layer_signals(model.inner, (x * mask, y))
+    assert [layer.gradient for layer in found.layers] == [layer.gradient for layer in direct.layers]
+    assert found.layers[0].name == "inner.0"

@@ -80,7 +80,13 @@ def best_seen(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
             best,
             "best learning rate seen",
         )
-    return Finding("note", f"{words}.", best, "best learning rate seen")
+    usable = usable_range(detail.runs, detail.best)
+    slower = (
+        "; no smaller one was tried"
+        if usable is not None and usable.open_below and usable.low == best
+        else ""
+    )
+    return Finding("note", f"{words}{slower}.", best, "best learning rate seen")
 
 
 def usable_rates(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:

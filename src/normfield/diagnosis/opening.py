@@ -38,11 +38,16 @@ def _usable(answers: Mapping[str, Answer]) -> Usable | None:
 
 
 def _by_runs(usable: Usable) -> str:
+    if usable.open_below and usable.runs == 1:
+        return (
+            f"Try learning rates from {format_number(usable.low)} down: the slowest of the runs ended best."
+        )
     if usable.runs == 1:
         return f"Use a learning rate near {format_number(usable.low)}: the run there ended best."
+    more = ", and none was slower" if usable.open_below else ""
     return (
         f"Use a learning rate between {format_number(usable.low)} and {format_number(usable.high)}: the {usable.runs} "
-        f"runs there ended within {100 * MARGIN:.0f} % of the best {usable.by}."
+        f"runs there ended within {100 * MARGIN:.0f} % of the best {usable.by}{more}."
     )
 
 
@@ -114,7 +119,8 @@ def _agreement_words(found: Agreement) -> str:
     who = f"{', '.join(names[:-1])} and {names[-1]}".capitalize()
     apart = f"within a factor of {found.factor:.2g} ({found.decades:.2g} decades)"
     if found.decades <= 0.2:
-        return f"{who} agree {apart}: trust it."
+        alone = "" if "trained" in found.names else " for the first steps, which is as far as they go"
+        return f"{who} agree {apart}: trust it{alone}."
     if found.decades <= 0.5:
         return f"{who} agree {apart}: trust the order of magnitude; the smallest is the cautious one."
     return f"{who} differ by a factor of {found.factor:.2g} ({found.decades:.2g} decades): see below which to trust."

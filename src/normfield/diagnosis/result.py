@@ -107,7 +107,7 @@ class Diagnosis:
         }
 
     def to_json(self) -> str:
-        """``{"answers": {…}, "findings": […], "headline": …, …}``; infinite or missing numbers are null, with a reason."""
+        """``{"answers": {…}, "findings": […], …}``; infinite or missing numbers are null, with a reason."""
         return json_text(self.as_dict())
 
     def to_frame(self) -> pandas.DataFrame:

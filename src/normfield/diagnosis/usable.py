@@ -23,12 +23,15 @@ class Usable:
         How many they are.
     by
         Which loss was compared: "test loss" or "training loss".
+    open_below
+        Whether no smaller learning rate was tried, so that the range may go on.
     """
 
     low: float
     high: float
     runs: int
     by: str
+    open_below: bool = False
 
 
 def usable_range(runs: Sequence[Run], best: Run | None) -> Usable | None:
@@ -52,7 +55,7 @@ def usable_range(runs: Sequence[Run], best: Run | None) -> Usable | None:
     while last + 1 < len(ours) and good[last + 1]:
         last += 1
     by = "training loss" if best.test_loss is None else "test loss"
-    return Usable(ours[first].learning_rate, ours[last].learning_rate, last - first + 1, by)
+    return Usable(ours[first].learning_rate, ours[last].learning_rate, last - first + 1, by, first == 0)
 
 
 def _loss(run: Run) -> float | None:

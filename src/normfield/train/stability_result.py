@@ -130,7 +130,7 @@ class CriticalLearningRate:
         closed = sum(
             boundary.log10 is not None for boundary in self.boundaries if boundary.criterion == "diverged"
         )
-        why = f"budget of {self.budget:g} s spent" if self.budget is not None else ""
+        why = f"budget of {self.budget:.3g} s spent" if self.budget is not None else ""
         why = "interrupted" if self.stopped == INTERRUPTED else why
         return f"{why} after {len(self.runs)} runs, {closed} of {self.restarts} restarts bracketed"
 
