@@ -443,6 +443,27 @@ REFUSED: dict[str, tuple[nn.Module, str, str]] = {
 }
 
 
+class StraightThrough(torch.autograd.Function):
+    """Rounds forwards, and passes gradients on as if it did not."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        return z.round()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+def test_a_backward_pass_that_is_not_the_derivative_counts_as_one() -> None:
+    model = nn.Linear(3, 2).double()
+    rounded = Called(model, lambda body, x: StraightThrough.apply(body(x)))
+    expected = curvature(model, (FLAT, randn(6, 2)), tolerance=1e-9).eigenvalues
+    for method in ("dense", "lanczos"):
+        result = curvature(rounded, (FLAT, randn(6, 2)), tolerance=1e-9, method=method)
+        np.testing.assert_allclose(result.eigenvalues, expected, rtol=1e-8)
+
+
 def test_traced_modules_are_refused() -> None:
     with pytest.warns(DeprecationWarning, match="torch.jit.trace"):
         traced = torch.jit.trace(nn.Linear(3, 2), torch.zeros(1, 3))

@@ -21,8 +21,9 @@ FUZZ = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int16, torch.int64]
-DTYPES += [torch.bool, torch.uint16, torch.complex64]
+FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+WHOLE = [torch.uint8, torch.int16, torch.int64, torch.bool, torch.uint16]
+DTYPES = [*FLOATS, *WHOLE, torch.complex64]
 
 
 @st.composite
@@ -72,20 +73,17 @@ def measured(*args: Any, **options: Any) -> Curvature | str:
 @FUZZ
 @given(data=st.data())
 def test_right_or_one_line(data: Any) -> None:
-    m, inputs, width = (
-        data.draw(st.integers(1, 6)),
-        data.draw(st.integers(1, 3)),
-        data.draw(st.integers(1, 3)),
-    )
-    outputs = data.draw(st.integers(1, 3))
-    given_width = data.draw(st.sampled_from([inputs, inputs, inputs, inputs + 1]))
+    wild = data.draw(st.booleans())  # anything, or what should be measured
+    m, inputs = data.draw(st.integers(1 if wild else 2, 6)), data.draw(st.integers(1, 3))
+    width, outputs = data.draw(st.integers(1, 3)), data.draw(st.integers(1 if wild else 2, 3))
+    given_width = inputs + (wild and data.draw(st.booleans()))
     dtype = data.draw(st.sampled_from([torch.float64, torch.float64, torch.float32, torch.bfloat16]))
     dropout = data.draw(st.booleans())
     model = model_of(inputs, width, outputs, dtype, dropout)
-    x = data.draw(tensors((m, given_width), DTYPES))
+    x = data.draw(tensors((m, given_width), DTYPES if wild else FLOATS))
     labels = data.draw(st.booleans())
-    shape = (data.draw(st.sampled_from([m, m, m, m + 1])),) if labels else (m, outputs)
-    y = data.draw(tensors(shape, DTYPES, largest=2.0))
+    shape = (m + (wild and data.draw(st.booleans())),) if labels else (m, outputs)
+    y = data.draw(tensors(shape, DTYPES if wild else WHOLE if labels else FLOATS, largest=1.9))
     loss = data.draw(st.sampled_from(["squared", "cross_entropy", nn.MSELoss()]))
     kind = data.draw(st.sampled_from(["fisher", "ggn", "hessian"]))
     method = data.draw(st.sampled_from(["auto", "lanczos", "dense"]))
