@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from normfield.cli import main
+from normfield.cli import main, model_flags
 from normfield.data.cifar_binary import CifarSet
+from normfield.errors import DataUnavailable
 
 
 @pytest.fixture
@@ -125,3 +126,19 @@ def test_verify_reads_plain_and_compressed(said, tmp_path, monkeypatch):
     monkeypatch.setenv("NORMFIELD_DATA", str(tmp_path))
     _, out, _ = said("verify", "fashion-mnist")
     assert [line.split()[1] for line in out.splitlines()] == ["missing", "different", "missing", "unknown"]
+
+
+@pytest.mark.parametrize(("flags", "quiet"), [([], False), (["--json"], True)])
+def test_programs_are_shown_no_progress_of_a_download(flags, quiet, monkeypatch, capsys):
+    asked = {}
+
+    def refuse(name: str, **options):
+        asked.update(options, name=name)
+        raise DataUnavailable("not here")
+
+    monkeypatch.setattr(model_flags, "load", refuse)
+    monkeypatch.setattr(sys, "argv", ["normfield", "measure", "--data", "mnist", *flags])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == "normfield: not here\n"
+    assert (asked["name"], asked["quiet"]) == ("mnist", quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import shutil
 import socket
 import struct
 import sys
@@ -228,6 +229,26 @@ def test_a_damaged_archive_leaves_nothing(tmp_path, damage):
     ):
         extract(archive, ("a",), tmp_path / "set")
     assert left_in(tmp_path) == ["set.tar.gz"]
+
+
+def test_ctrl_c_while_unpacking_leaves_nothing_but_the_archive(tmp_path, monkeypatch):
+    archive = tmp_path / "set.tar.gz"
+    archive.write_bytes(archive_of({"set/a": b"A", "set/b": b"B"}))
+    copied: list[str] = []
+
+    def interrupted(content, into) -> None:
+        copied.append(into.name)
+        into.write(b"half")
+        if len(copied) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copyfileobj", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        extract(archive, ("a", "b"), tmp_path / "set")
+    assert len(copied) == 2
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("set", ".set"))] == [
+        "set.tar.gz"
+    ]
 
 
 def idx(shape: tuple[int, ...], values: bytes) -> bytes:
