@@ -60,11 +60,11 @@ def _block(solution: Solution, trace: Trace, place: int) -> BlockCurvature:
 
 
 def _status(blocks: tuple[BlockCurvature, ...], trace: Trace) -> str:
-    """Converged, or the first thing that is missing."""
-    short = [f"{block.name}: {block.status}" for block in blocks if block.status != CONVERGED]
-    if not trace.is_converged:
-        short.append(f"trace: {trace.status}")
-    return "; ".join(short[:3]) + (f"; and {len(short) - 3} more" if len(short) > 3 else "") or CONVERGED
+    """Converged, or the first things that are missing."""
+    short = [] if trace.is_converged else [f"trace: {trace.status}"]
+    short += [f"{block.name}: {block.status}" for block in blocks if block.status != CONVERGED]
+    more = f"; and {len(short) - 3} more" if len(short) > 3 else ""
+    return "; ".join(short[:3]) + more if short else CONVERGED
 
 
 def layer_curvature(
