@@ -127,7 +127,7 @@ def test_a_short_budget_is_said() -> None:
     assert not found.is_converged
     assert found.status == failure.value.result.status
     assert found.status.startswith("trace: not converged")
-    assert found.status.endswith("and 2 more")
+    assert found.status.endswith("and 1 more")
     assert math.isfinite(found.trace)
 
 
