@@ -333,6 +333,23 @@ def test_data_parallel_wrappers_are_taken_off() -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.parametrize("method", ["dense", "lanczos"])
+def test_single_and_double_precision_in_one_model(method: str) -> None:
+    model = nn.Sequential(
+        nn.Linear(3, 4), nn.Tanh(), Called(nn.Linear(4, 2).double(), lambda body, z: body(z.double()))
+    )
+    x, y = FLAT.float(), randn(6, 2)
+
+    def formula(p: Named) -> Tensor:
+        hidden = (x.double() @ p["0.weight"].double().T + p["0.bias"].double()).tanh()
+        return affine(p, "2.body", hidden)
+
+    expected = eigenvalues(model, formula, lambda f: half_squared(f, y), "hessian")
+    result = curvature(model, (x, y), kind="hessian", method=method, tolerance=1e-4)
+    assert result.largest_eigenvalue == pytest.approx(expected[0], rel=1e-4)
+    assert result.vectors.dtype == torch.float64
+
+
 @pytest.mark.parametrize("statistics", ["batch", "running"])
 def test_half_precision_buffers_too(statistics: str) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh()).bfloat16()
