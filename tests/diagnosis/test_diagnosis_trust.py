@@ -9,7 +9,8 @@ from normfield.diagnosis.about_limits import best_seen, usable_rates
 from normfield.diagnosis.about_theory import theory_beside_measurement
 from normfield.diagnosis.answer import Answer
 from normfield.diagnosis.asked import Asked
-from normfield.diagnosis.opening import answers_figure, cards, first_try, statement
+from normfield.diagnosis.headline import first_try, statement
+from normfield.diagnosis.opening import answers_figure, cards
 from normfield.diagnosis.trust import agreement, trust
 from normfield.diagnosis.usable import usable_range
 from normfield.train import Run
@@ -184,6 +185,16 @@ def test_no_answer_at_all_says_so():
     assert statement(none, ASKED).sentence == "No answer: see below why."
     assert answers_figure(none, ASKED) is None
     assert [card.unit for card in cards(none).cards] == ["cut"] * 3
+
+
+def test_a_card_gives_the_error_bar_or_its_size():
+    both = answers()
+    theory, measured, edge = cards(both).cards
+    assert theory.heading == "Theory: estimate"
+    assert measured.note.startswith("0.0693 to 0.0707: numerical error alone.")
+    assert edge.note.startswith("0.0833 to 0.12: spread over restarts and width of the brackets.")
+    both["measured"] = Answer("measured", "answered", 0.07, None, 50.0, detail=SimpleNamespace(error=1e-4))
+    assert cards(both).cards[1].note.startswith("Numerical error alone, below 0.5 %.")
 
 
 def test_all_answers_stand_on_one_axis():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from normfield.diagnosis.answer import Answer
 from normfield.diagnosis.asked import Asked
-from normfield.diagnosis.opening import first_try
+from normfield.diagnosis.headline import first_try
 from normfield.diagnosis.trust import has_rate, is_bound
 from normfield.diagnosis.usable import MARGIN, usable_range
 from normfield.report import Finding, format_number

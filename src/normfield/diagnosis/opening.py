@@ -1,4 +1,4 @@
-"""The top of the report: the question, the answer in one line, the answers and the axis they all stand on."""
+"""The top of the report: the question, a card for each answer, and the axis on which they all stand."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
+from normfield.diagnosis.headline import first_try
 from normfield.diagnosis.subject import Subject
-from normfield.diagnosis.trust import HEADINGS, KINDS, Agreement, agreement, has_rate, is_bound, trust
-from normfield.diagnosis.usable import MARGIN, Usable, usable_range
+from normfield.diagnosis.trust import HEADINGS, KINDS, Trust, is_bound, trust
 from normfield.network import Network
-from normfield.report import Card, Cards, Estimate, Figure, Mark, Statement, estimates, format_number
+from normfield.report import Card, Cards, Estimate, Figure, Mark, estimates, format_number
 
+_NARROW = 1.005  # high over low of an error bar that cannot be seen
 _LOSSES = {"squared": "squared loss", "cross_entropy": "cross-entropy"}
 
 
@@ -23,107 +24,6 @@ def question(asked: Asked, subject: Subject) -> str:
         f"Asked for {article}{subject.name}, on {subject.data.name}, trained with {loss}, momentum "
         f"{asked.momentum:g} and batches of {asked.batch_size}."
     )
-
-
-def statement(answers: Mapping[str, Answer], asked: Asked) -> Statement:
-    """The answer in one sentence, and how far to trust it."""
-    usable = _usable(answers)
-    sentence = _by_runs(usable) if asked.is_cross_entropy and usable else _by_limit(answers, asked, usable)
-    return Statement(sentence, _how_far(answers, asked))
-
-
-def _usable(answers: Mapping[str, Answer]) -> Usable | None:
-    detail = answers["trained"].detail
-    return None if detail is None else usable_range(detail.runs, detail.best)
-
-
-def _by_runs(usable: Usable) -> str:
-    if usable.open_below and usable.runs == 1:
-        return (
-            f"Try learning rates from {format_number(usable.low)} down: the slowest of the runs ended best."
-        )
-    if usable.runs == 1:
-        return f"Use a learning rate near {format_number(usable.low)}: the run there ended best."
-    more = ", and none was slower" if usable.open_below else ""
-    return (
-        f"Use a learning rate between {format_number(usable.low)} and {format_number(usable.high)}: the {usable.runs} "
-        f"runs there ended within {100 * MARGIN:.0f} % of the best {usable.by}{more}."
-    )
-
-
-def limit(answers: Mapping[str, Answer], asked: Asked) -> Answer | None:
-    """The answer that says how far the first steps are stable as it trains, the nearest to the truth that there is."""
-    names = ("measured", "theory") if asked.statistics == "batch" else ()
-    return next(
-        (answers[name] for name in names if has_rate(answers[name]) and not is_bound(answers[name])), None
-    )
-
-
-def first_try(answers: Mapping[str, Answer], asked: Asked) -> float | None:
-    """Half the limit, the best rate of the quadratic picture; None for cross-entropy and where the runs disagree."""
-    found = limit(answers, asked)
-    if found is None or found.max_learning_rate is None or asked.is_cross_entropy:
-        return None
-    detail, half = answers["trained"].detail, found.max_learning_rate / 2
-    best = None if detail is None else detail.best_learning_rate
-    return half if best is None or 10**-0.5 <= best / half <= 10**0.5 else None
-
-
-def _by_limit(answers: Mapping[str, Answer], asked: Asked, usable: Usable | None) -> str:
-    found, start = limit(answers, asked), first_try(answers, asked)
-    found = found or (answers["trained"] if has_rate(answers["trained"]) else None)
-    if found is None:
-        return "No answer: see below why."
-    words = f"Up to about {format_number(found.max_learning_rate)}"
-    if start is not None:
-        return f"{words}; start with {format_number(start)}."
-    if usable is not None and not asked.is_cross_entropy:
-        return f"{words}; the best of the runs had {format_number((usable.low * usable.high) ** 0.5, 2)}."
-    return f"{words}."
-
-
-def _how_far(answers: Mapping[str, Answer], asked: Asked) -> str:
-    """How far the answers lie apart, in words, as a factor and in decades; and what the runs say beside it."""
-    if asked.is_cross_entropy:
-        return _beside_cross_entropy(answers)
-    found = agreement(answers.values())
-    words = _agreement_words(found) if found else "There is one answer only, and nothing to check it against."
-    detail, start = answers["trained"].detail, first_try(answers, asked)
-    best = None if detail is None else detail.best_learning_rate
-    if best is None or start is None or 0.5 <= best / start <= 2:
-        return words
-    return f"{words} The best of the runs had {format_number(best)}."
-
-
-def _beside_cross_entropy(answers: Mapping[str, Answer]) -> str:
-    """The limit of linear stability, which is none of training there, and the edge."""
-    linear = [
-        name for name in ("theory", "measured") if has_rate(answers[name]) and not is_bound(answers[name])
-    ]
-    edge = answers["trained"].max_learning_rate
-    words = [f"{format_number(answers[name].max_learning_rate)} ({name})" for name in linear]
-    limits = f"The first steps are linearly stable up to {' or '.join(words)}" if words else ""
-    seen = f"runs diverge only above {format_number(edge)}" if edge else ""
-    found = agreement([answers[name] for name in linear])
-    apart = (
-        f", which agree within a factor of {found.factor:.2g} ({found.decades:.2g} decades)" if found else ""
-    )
-    both = "; ".join(filter(None, [limits + apart, seen]))
-    return (
-        f"{both[:1].upper()}{both[1:]}: with cross-entropy neither tells which rate is best." if both else ""
-    )
-
-
-def _agreement_words(found: Agreement) -> str:
-    names = [{"measured": "measurement", "trained": "training"}.get(name, name) for name in found.names]
-    who = f"{', '.join(names[:-1])} and {names[-1]}".capitalize()
-    apart = f"within a factor of {found.factor:.2g} ({found.decades:.2g} decades)"
-    if found.decades <= 0.2:
-        alone = "" if "trained" in found.names else " for the first steps, which is as far as they go"
-        return f"{who} agree {apart}: trust it{alone}."
-    if found.decades <= 0.5:
-        return f"{who} agree {apart}: trust the order of magnitude; the smallest is the cautious one."
-    return f"{who} differ by a factor of {found.factor:.2g} ({found.decades:.2g} decades): see below which to trust."
 
 
 def cards(answers: Mapping[str, Answer]) -> Cards:
@@ -143,9 +43,7 @@ def _card(answer: Answer) -> Card:
     if found is None:
         reason = answer.reason[:1].upper() + answer.reason[1:]
         return Card(heading, answer.max_learning_rate, unit=answer.status, note=reason, tone="absent")
-    bar = (
-        "" if found.low is None else f"{format_number(found.low)} to {format_number(found.high)}: {found.bar}"
-    )
+    bar = _bar_words(found)
     facts = (
         [] if answer.largest_eigenvalue is None else [f"λ_max {format_number(answer.largest_eigenvalue, 4)}"]
     )
@@ -157,6 +55,15 @@ def _card(answer: Answer) -> Card:
         note=" ".join(filter(None, [f"{bar}." if bar else "", answer.assumes])),
         tone="caution" if found.kind == "bound" else "plain",
     )
+
+
+def _bar_words(found: Trust) -> str:
+    """The error bar with where it comes from; one too narrow for three digits by its size."""
+    if found.low is None or found.high is None:
+        return ""
+    if found.high / found.low < _NARROW:
+        return f"{found.bar[:1].upper()}{found.bar[1:]}, below {100 * (_NARROW - 1):.2g} %"
+    return f"{format_number(found.low)} to {format_number(found.high)}: {found.bar}"
 
 
 def _unit(answer: Answer) -> str:
@@ -197,7 +104,7 @@ def answers_figure(answers: Mapping[str, Answer], asked: Asked) -> Figure | None
 def _bar(found: object) -> tuple[float | None, float | None]:
     """The error bar, left out where it is too narrow to be seen."""
     low, high = getattr(found, "low", None), getattr(found, "high", None)
-    return (low, high) if low is not None and high is not None and high / low > 1.005 else (None, None)
+    return (low, high) if low is not None and high is not None and high / low > _NARROW else (None, None)
 
 
 def _marks(answers: Mapping[str, Answer], asked: Asked) -> list[Mark]:

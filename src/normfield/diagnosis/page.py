@@ -9,8 +9,9 @@ from normfield.diagnosis.answer import Answer
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.caveats import caveats_section
 from normfield.diagnosis.gammas import gamma_section
+from normfield.diagnosis.headline import statement
 from normfield.diagnosis.layers import shares_section, signals_section
-from normfield.diagnosis.opening import answers_figure, cards, question, statement
+from normfield.diagnosis.opening import answers_figure, cards, question
 from normfield.diagnosis.repeating import repeat_section, versions
 from normfield.diagnosis.subject import Subject
 from normfield.diagnosis.training_runs import runs_section

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
-from normfield.diagnosis.opening import answers_figure, not_offered, statement
+from normfield.diagnosis.headline import statement
+from normfield.diagnosis.opening import answers_figure, not_offered
 from normfield.diagnosis.page import page_of
 from normfield.diagnosis.subject import Subject
 from normfield.diagnosis.trust import trust
