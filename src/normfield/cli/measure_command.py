@@ -9,10 +9,10 @@ from torch import nn
 
 from normfield.cli.flags import flag, taking_flags
 from normfield.cli.loss_flag import LOSS_WORDS, read_loss
+from normfield.cli.measured import Subject
 from normfield.cli.model_flags import ModelFlags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.cli.progress import shown_progress
-from normfield.measure import curvature
 from normfield.measure.losses import recognise
 from normfield.network import Network
 from normfield.report.plain_json import json_text
@@ -43,35 +43,43 @@ class MeasureFlags:
     batches: int = flag(8, "How many batches, at most.", kind=click.IntRange(1))
     top: int = flag(1, "How many eigenvalues.", kind=click.IntRange(1))
     tolerance: float = flag(1e-3, "Relative error of the largest eigenvalue.")
+    trace: bool = flag(False, "Also the trace, with its standard error and each layer's share.")
+    density: bool = flag(False, "Also the distribution of all eigenvalues.")
+    by_layer: bool = flag(False, "Also the largest eigenvalue and the trace of each layer by itself.")
     momentum: float = flag(0.9, "Heavy-ball momentum μ.", kind=click.FloatRange(0, 1, max_open=True))
     budget: float | None = flag(
         None, "Seconds after which to stop with what there is; the status then says so.", kind=float
     )
     json: bool = flag(False, "Print JSON.")
 
+    @property
+    def parts(self) -> list[str]:
+        """What is asked for beside the largest eigenvalues."""
+        asked = {"trace": self.trace, "density": self.density, "by_layer": self.by_layer}
+        return [part for part, is_asked in asked.items() if is_asked]
+
 
 @click.command(epilog="Example: normfield measure --data digits --depth 4 --gamma 0.5 --loss cross_entropy")
 @taking_flags
 def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None:
-    """Largest eigenvalue of the Fisher, Gauss–Newton or Hessian matrix of a module on data."""
+    """Largest eigenvalues of the Fisher, Gauss–Newton or Hessian matrix of a module on data, its trace, its whole
+    spectrum and its blocks by layer."""
     loss = read_loss(ask.loss)
     given, data = model.read(network)
     module = as_builder(given)(model.seed)
     batches = data.batches(batch_size_for(data.samples_used, ask.batch_size), model.seed)
+    subject = Subject(
+        module,
+        [batches[i] for i in range(min(len(batches), ask.batches))],
+        loss,
+        ask.kind or ("ggn" if recognise(loss).no_fisher else "fisher"),
+        ask.statistics,
+        model.seed,
+        ask.budget,
+    )
     with shown_progress() as progress:
-        progress("measuring the curvature")
-        found = curvature(
-            module,
-            [batches[i] for i in range(min(len(batches), ask.batches))],
-            loss,
-            kind=ask.kind or ("ggn" if recognise(loss).no_fisher else "fisher"),
-            statistics=ask.statistics,
-            top=ask.top,
-            tolerance=ask.tolerance,
-            seed=model.seed,
-            budget=ask.budget,
-            on_failure="raise" if ask.budget is None else "return",
-        )
+        result = subject.measure(ask.top, ask.tolerance, ask.parts, progress)
+    found = result.curvature
     if ask.json:
         click.echo(
             json_text(
@@ -94,6 +102,7 @@ def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None
                     "network": _words(given, module),
                     "data": str(data),
                     "seconds": found.seconds,
+                    **result.for_json(),
                 }
             )
         )
@@ -101,6 +110,7 @@ def measure(network: NetworkFlags, model: ModelFlags, ask: MeasureFlags) -> None
         click.echo(f"{_words(given, module)}\n{data}\n{found}")
         click.echo(
             f"largest stable learning rate {found.max_learning_rate(ask.momentum):.4g} at momentum {ask.momentum:g}"
+            f"{result.words()}"
         )
 
 
