@@ -204,7 +204,7 @@ def archive_of(members: dict[str, bytes], links: dict[str, str] | None = None) -
 
 def test_only_expected_members_are_unpacked(tmp_path):
     archive = tmp_path / "set.tar.gz"
-    members = {"set/a": b"A", "set/b": b"B", "../evil": b"E", "/tmp/evil": b"E", "set/more": b"M", "a": b"no"}
+    members = {"set/a": b"A", "set/b": b"B", "../evil": b"E", "/evil": b"E", "set/more": b"M", "a": b"no"}
     archive.write_bytes(archive_of(members))
     extract(archive, ("a", "b"), tmp_path / "set")
     assert left_in(tmp_path) == ["a", "b", "set.tar.gz"]
