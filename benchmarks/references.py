@@ -57,7 +57,7 @@ class References:
 
 
 def _top(operator: Callable, given: Problem) -> np.ndarray:
-    """ARPACK to 1e-6 in float64, largest in modulus (all of them positive here)."""
+    """ARPACK to 1e-6 in float64: the ten largest in modulus, descending."""
     batches = [(given.inputs, given.labels)]
     made = operator(given.model, given.loss, given.parameters, batches, check_deterministic=False)
     start = np.random.default_rng(0).standard_normal(made.shape[0])
