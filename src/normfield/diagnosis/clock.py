@@ -17,17 +17,21 @@ class Clock:
     began
         The reading of ``time.monotonic()`` from which they count.
     reserve
-        What writing up, printing and leaving take; a tenth of the budget where that is less.
+        What writing up, printing and leaving take on a processor of one's own, in seconds; a tenth of the budget where
+        that is less.
+    processor_began
+        The reading of ``time.process_time()`` then.
     """
 
     budget: float
     began: float
     reserve: float = 0.1
+    processor_began: float = 0.0
 
     @classmethod
     def started(cls, budget: float) -> Clock:
         """A clock that counts from now."""
-        return cls(budget, time.monotonic())
+        return cls(budget, time.monotonic(), processor_began=time.process_time())
 
     @property
     def spent(self) -> float:
@@ -37,4 +41,9 @@ class Clock:
     @property
     def left(self) -> float:
         """Seconds that are left, less the reserve; never negative."""
-        return max(self.budget - self.spent - min(self.reserve, self.budget / 10), 0.0)
+        return max(self.budget - self.spent - min(self.reserve * self._slowdown, self.budget / 10), 0.0)
+
+    @property
+    def _slowdown(self) -> float:
+        """How many seconds have passed for each that the processor gave, since others may use it too; 1 at least."""
+        return max(self.spent / max(time.process_time() - self.processor_began, 1e-3), 1.0)
