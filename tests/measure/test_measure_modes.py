@@ -161,6 +161,26 @@ def test_operations_that_can_be_differentiated_only_once_are_refused_where_that_
     assert dual[0] == pytest.approx(dual[1], rel=1e-6)  # built from rows of Jᵀ alone
 
 
+class StraightThrough(torch.autograd.Function):
+    """Rounds forwards, and passes gradients on as if it did not."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+@pytest.mark.parametrize("method", ["dense", "lanczos"])
+def test_a_backward_pass_that_is_not_the_derivative_counts_as_one(method: str) -> None:
+    batch = (randn(9, 4), torch.zeros(9, 3))
+    rounded, plain = Cube(StraightThrough.apply), Cube(lambda z: z)
+    values = [curvature(model, batch, method=method).largest_eigenvalue for model in (rounded, plain)]
+    assert values[0] == pytest.approx(values[1], rel=1e-3)
+
+
 @pytest.mark.parametrize("tangents", [ForwardMode, DoubleBackward])
 def test_both_ways_give_the_transposed_jacobian(tangents: Any) -> None:
     torch.manual_seed(0)
