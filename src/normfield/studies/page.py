@@ -23,6 +23,7 @@ from normfield.studies.frame import Study
 from normfield.studies.provenance import Provenance
 from normfield.studies.verdicts import Check, Outcome, Verdict
 
+_REPEAT = "This computes the page again, and goes on where it was stopped."
 _TONES: dict[Outcome, Any] = {"held": "good", "held in part": "caution", "did not hold": "bad"}
 
 
@@ -42,7 +43,7 @@ def page_of(
         Section("The figures", list(figures)),
         _beside(verdict),
         Section("What was computed, and what was not", _computed(study, provenance)),
-        Section("The numbers, and how to repeat them", _repeat(study, provenance, table)),
+        Section("The numbers, and how to repeat them", _repeat(study, provenance, table), lead=_REPEAT),
     ]
     return Page(
         title=study.title,

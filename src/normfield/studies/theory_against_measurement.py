@@ -275,8 +275,8 @@ def _published_check(trained: list[Measured], factor: float, criterion: str) -> 
 
 def _own_mode_check(worst: Deviation, mode: str, case: str) -> Check:
     return Check(
-        f"{case.capitalize()}: the theory of {_NAMES[mode]} is up to {times_off(worst.ratio)} against the network "
-        f"measured so (γ = {worst.gamma:g}).",
+        f"{case.capitalize()}: the theory of {_NAMES[mode]} is up to {times_off(worst.ratio)} against the "
+        f"networks measured in that mode (γ = {worst.gamma:g}).",
         worst.ratio,
         "theory / measured",
         f"within {100 * (OWN_MODE - 1):.0f} % at every γ",
@@ -318,7 +318,7 @@ STUDY = Study(
     differences=(
         "The paper compares its theory with where training fails; here it is compared with the curvature "
         "itself, which needs no training. Nothing was trained for this page.",
-        "For convolutional networks all three readings are lower bounds.",
+        "For convolutional networks the theories of frozen statistics and of training mode are lower bounds.",
         "Digits are not i.i.d. normal: neighbouring pixels go together. That matters for frozen statistics "
         "and hardly for training mode, as the checks show.",
     ),

@@ -272,8 +272,8 @@ STUDY = Study(
         "its axis of λ_max (0 to 3500) ends where its axis of γ does; with MNIST's shape the curve would reach "
         "2000 there.",
         "Drawn beside the paper's two curves is a third of ours: training mode, in which the gradient also "
-        "flows through the batch's mean and variance, as it does in practice. For convolutions all three curves "
-        "are lower bounds. The study theory-against-measurement compares the readings with real networks.",
+        "flows through the batch's mean and variance, as it does in practice. For convolutions the plain "
+        "network's curve and ours are lower bounds. The study theory-against-measurement compares the readings with real networks.",
     ),
     sizes={
         "smoke": Size(
