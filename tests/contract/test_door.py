@@ -19,6 +19,7 @@ PROMISED = (
     *("mlp", "convnet", "Network", "Dense", "Conv", "BatchNorm", "LayerNorm", "RMSNorm", "Activation"),
     *("Flatten", "AveragePool", "GlobalAveragePool", "Residual", "ActivationFunction"),
     *("mean_field", "MeanField", "build", "curvature", "Curvature"),
+    *("describe", "examine", "Description", "MaxPool", "read_network"),
     *("critical_learning_rate", "CriticalLearningRate", "diagnose", "Diagnosis", "load", "DataSet"),
     *("NormfieldError", "InvalidInput", "NotCovered", "NumericalFailure", "DataUnavailable"),
 )

@@ -79,6 +79,17 @@ def test_both_forms_go_there_and_back():
     assert json.loads(BY_CODE.to_json()) == tomllib.loads(BY_CODE.to_toml()) == BY_CODE.to_dict()
 
 
+def test_every_layer_is_a_table_of_its_own():
+    text = BY_CODE.to_toml()
+    assert text.count("[[layers]]") == 5
+    assert text.count("[[layers.branch]]") == 3
+    assert text.count("[[layers.shortcut]]") == 1
+    assert "{" not in text
+    deep = nf.Network((4,), [nf.Residual([nf.Residual([nf.Dense(4)], [nf.BatchNorm()]), nf.Dense(4)])])
+    assert "[[layers.branch.shortcut]]" in deep.to_toml()
+    assert nf.Network.from_toml(deep.to_toml()) == deep
+
+
 def test_defaults_are_left_out_and_pairs_of_equals_are_one_number():
     tables = BY_CODE.to_dict()["layers"]
     assert tables[0] == {"type": "Conv", "channels": 8, "kernel": [3, 5], "padding": [1, 2]}

@@ -44,9 +44,9 @@ def describe(model: nn.Module, inputs: Any = None) -> Network:
     Examples
     --------
     >>> from torch import nn
-    >>> net = describe(nn.Sequential(nn.Linear(64, 100), nn.BatchNorm1d(100), nn.ReLU(), nn.Linear(100, 10)))
-    >>> net.path
-    'Dense(width=100) → BatchNorm() → relu → Dense(width=10)'
+    >>> model = nn.Sequential(nn.Linear(64, 100), nn.BatchNorm1d(100), nn.ReLU(), nn.Linear(100, 10, bias=False))
+    >>> describe(model).path
+    'Dense(width=100) → BatchNorm() → relu → Dense(width=10, bias=False)'
     """
     found = examine(model, inputs)
     if found.is_extrapolation:

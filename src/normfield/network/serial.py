@@ -68,8 +68,18 @@ def fields_of(table: Any) -> dict[str, Any]:
 
 
 def toml_text(table: Mapping[str, Any]) -> str:
-    """The table as TOML."""
-    return tomli_w.dumps(table)
+    """The table as TOML, every layer as a ``[[layers]]`` table, those of a block as ``[[layers.branch]]``."""
+    numbers = {key: value for key, value in table.items() if key != "layers"}
+    return tomli_w.dumps(numbers) + _toml_layers("layers", table["layers"])
+
+
+def _toml_layers(name: str, layers: Iterable[Mapping[str, Any]]) -> str:
+    """Layers as an array of tables, which tomli_w would write inline where they are short."""
+    text = ""
+    for layer in layers:
+        text += f"\n[[{name}]]\n" + tomli_w.dumps({k: v for k, v in layer.items() if k not in _PATHS})
+        text += "".join(_toml_layers(f"{name}.{path}", layer[path]) for path in _PATHS if path in layer)
+    return text
 
 
 def json_text(table: Mapping[str, Any]) -> str:
