@@ -91,9 +91,7 @@ def _beside_cross_entropy(answers: Mapping[str, Answer]) -> str:
     limits = f"The first steps are linearly stable up to {' or '.join(words)}" if words else ""
     seen = f"runs diverge only above {format_number(edge)}" if edge else ""
     found = agreement([answers[name] for name in linear])
-    apart = (
-        f", which agree within a factor of {found.factor:.2g} ({found.decades:.2g} decades)" if found else ""
-    )
+    apart = f", which agree within a factor of {format_number(found.factor, 2)}" if found else ""
     both = "; ".join(filter(None, [limits + apart, seen]))
     return (
         f"{both[:1].upper()}{both[1:]}: with cross-entropy neither tells which rate is best." if both else ""
@@ -103,10 +101,10 @@ def _beside_cross_entropy(answers: Mapping[str, Answer]) -> str:
 def _agreement_words(found: Agreement) -> str:
     names = [{"measured": "measurement", "trained": "training"}.get(name, name) for name in found.names]
     who = f"{', '.join(names[:-1])} and {names[-1]}".capitalize()
-    apart = f"within a factor of {found.factor:.2g} ({found.decades:.2g} decades)"
+    size = f"a factor of {format_number(found.factor, 2)} ({format_number(found.decades, 2)} decades)"
     if found.decades <= 0.2:
         alone = "" if "trained" in found.names else " for the first steps, which is as far as they go"
-        return f"{who} agree {apart}: trust it{alone}."
+        return f"{who} agree within {size}: trust it{alone}."
     if found.decades <= 0.5:
-        return f"{who} agree {apart}: trust the order of magnitude; the smallest is the cautious one."
-    return f"{who} differ by a factor of {found.factor:.2g} ({found.decades:.2g} decades): see below which to trust."
+        return f"{who} agree within {size}: trust the order of magnitude; the smallest is the cautious one."
+    return f"{who} differ by {size}: see below which to trust."

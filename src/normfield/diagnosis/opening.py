@@ -51,7 +51,7 @@ def _card(answer: Answer) -> Card:
         f"{heading}: {found.kind}",
         answer.max_learning_rate,
         unit=_unit(answer),
-        detail=", ".join([*facts, f"{answer.seconds:.2g} s"]),
+        detail=", ".join([*facts, f"{format_number(answer.seconds, 2)} s"]),
         note=" ".join(filter(None, [f"{bar}." if bar else "", answer.assumes])),
         tone="caution" if found.kind == "bound" else "plain",
     )

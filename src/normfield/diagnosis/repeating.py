@@ -13,7 +13,7 @@ from normfield import network as descriptions
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.subject import Subject
 from normfield.network import Network
-from normfield.report import Code, Facts, Section
+from normfield.report import Code, Facts, Section, format_number
 
 _NAMED = ("digits", "mnist", "fashion_mnist", "cifar10")
 _STATISTICS = {
@@ -51,7 +51,7 @@ def _facts(asked: Asked, subject: Subject, seconds: float) -> Facts:
         ("momentum", asked.momentum),
         ("matrix", asked.matrix),
         ("statistics", _STATISTICS[asked.statistics]),
-        ("budget", f"{asked.budget:g} s, {seconds:.2g} s taken"),
+        ("budget", f"{asked.budget:g} s, {format_number(seconds, 2)} s taken"),
         ("seed", asked.seed),
         ("versions", versions()),
     ]
