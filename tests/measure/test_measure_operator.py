@@ -10,7 +10,14 @@ from torch import nn
 from written_out import Case, convolutional_case, cross_entropy, dense_case, quartic, squared
 
 from normfield.errors import InvalidInput
-from normfield.measure import CurvatureOperator, curvature, curvature_operator
+from normfield.measure import (
+    CurvatureOperator,
+    curvature,
+    curvature_operator,
+    curvature_trace,
+    layer_curvature,
+    spectral_density,
+)
 
 LOSSES = {"squared": ("squared", squared), "cross_entropy": ("cross_entropy", cross_entropy)}
 LOSSES["callable"] = (quartic, quartic)
@@ -229,3 +236,23 @@ def test_it_says_what_it_is() -> None:
     assert repr(operator) == (
         "CurvatureOperator(99×99, hessian of cross_entropy, statistics='batch', 11 samples)"
     )
+
+
+def test_ghost_batches_are_batches_of_their_size() -> None:
+    """Every measurement passes on what `curvature` takes: the matrix is the mean of the ghost batches' own."""
+    case = dense_case()
+    ghosts = [case.batch(slice(0, 4)), case.batch(slice(4, 8))]
+    whole = case.batch(slice(0, 8))
+    matrix = sum(case.matrix("batch", "ggn", squared, *ghost) for ghost in ghosts) / 2
+    operator = curvature_operator(case.model, whole, kind="ggn", ghost_batch_size=4)
+    np.testing.assert_allclose(operator @ np.eye(len(matrix)), matrix, rtol=0, atol=1e-10)
+    trace = curvature_trace(case.model, whole, ghost_batch_size=4)
+    density = spectral_density(case.model, whole, ghost_batch_size=4)
+    layers = layer_curvature(case.model, whole, ghost_batch_size=4)
+    assert trace.value == pytest.approx(np.trace(matrix))
+    assert density.moments(2)[1].value == pytest.approx((matrix**2).sum() / len(matrix))
+    head = np.linalg.eigvalsh(matrix[-15:, -15:])[-1]
+    assert layers["head"].largest_eigenvalue == pytest.approx(head)
+    for found in (operator, trace, density, layers):
+        assert found.ghost_batch_size == 4
+        assert found.assumes

@@ -30,6 +30,10 @@ class CurvatureOperator:
         Which matrix, of which loss, with which batch-norm statistics.
     samples, batches, dropped_samples : int
         On what; a last short batch is dropped and its samples counted.
+    ghost_batch_size : int or None
+        Samples that share batch-norm statistics, where they are fewer than a batch.
+    assumes : tuple of str
+        What the numbers rest on beside these, in words.
     parameter_names : tuple of str
         The trainable parameters, in whose order vectors are flat.
     """
@@ -40,6 +44,7 @@ class CurvatureOperator:
         function, read = measured.function, measured.batches
         self.kind, self.statistics, self.loss = measured.kind, measured.statistics, measured.loss.name
         self.samples, self.batches, self.dropped_samples = read.samples, len(read.items), read.dropped_samples
+        self.ghost_batch_size, self.assumes = read.ghost_batch_size, measured.assumes
         self.parameter_names = function.names
         self._shapes = tuple(p.shape for p in function.parameters)
         self._measured = measured
@@ -169,6 +174,8 @@ def curvature_operator(
     kind: str = "fisher",
     statistics: str = "batch",
     seed: int = 0,
+    *,
+    ghost_batch_size: int | None = None,
 ) -> CurvatureOperator:
     """The curvature matrix of any module as an operator, for algorithms of scipy and others that take products.
 
@@ -185,6 +192,8 @@ def curvature_operator(
     statistics : {"batch", "frozen", "running"}
     seed : int
         Of a shuffling loader without a generator of its own.
+    ghost_batch_size : int, optional
+        As for `curvature`.
 
     Returns
     -------
@@ -203,5 +212,5 @@ def curvature_operator(
     >>> operator.shape, operator @ torch.ones(1)
     ((1, 1), tensor([5.]))
     """
-    with prepared(model, batches, loss, kind, statistics, seed) as measured:
+    with prepared(model, batches, loss, kind, statistics, seed, ghost_batch_size) as measured:
         return CurvatureOperator(measured)

@@ -75,6 +75,7 @@ def layer_curvature(
     statistics: str = "batch",
     seed: int = 0,
     *,
+    ghost_batch_size: int | None = None,
     blocks: Any = None,
     tolerance: float = 1e-3,
     trace_tolerance: float = 0.01,
@@ -94,6 +95,8 @@ def layer_curvature(
         As for `curvature`.
     seed : int
         Of random starts and probes, and of a shuffling loader.
+    ghost_batch_size : int, optional
+        As for `curvature`.
     blocks : None, "parameter", or mapping of str to list of str
         By module, by parameter, or groups of parameter names, which may overlap.
     tolerance : float
@@ -131,7 +134,7 @@ def layer_curvature(
     check_standard_error(trace_tolerance)
     until = deadline(budget)
     question = Question(1, tolerance, "auto", None, until)
-    with prepared(model, batches, loss, kind, statistics, seed) as measured:
+    with prepared(model, batches, loss, kind, statistics, seed, ghost_batch_size) as measured:
         check_tolerance(tolerance, measured.function.dtype)
         groups = read_blocks(blocks, measured.function.names)
         trace = trace_of(measured, groups, TraceGoal(trace_tolerance, _MAX_PROBES, until), "auto")
@@ -149,6 +152,8 @@ def layer_curvature(
         batches=trace.batches,
         dropped_samples=trace.dropped_samples,
         seconds=time.perf_counter() - started,
+        ghost_batch_size=trace.ghost_batch_size,
+        assumes=trace.assumes,
     )
     if not result.is_converged and on_failure == "raise":
         raise NumericalFailure(f'{result.status}; raise the budget, or use on_failure="return"', result)

@@ -65,6 +65,10 @@ class LayerCurvature:
     samples, batches, dropped_samples : int
         On what; a last short batch is dropped and its samples counted.
     seconds : float
+    ghost_batch_size : int or None
+        Samples that share batch-norm statistics, where they are fewer than a batch.
+    assumes : tuple of str
+        What the numbers rest on beside these, in words.
     """
 
     blocks: tuple[BlockCurvature, ...]
@@ -78,6 +82,8 @@ class LayerCurvature:
     batches: int
     dropped_samples: int
     seconds: float
+    ghost_batch_size: int | None = None
+    assumes: tuple[str, ...] = ()
 
     @property
     def is_converged(self) -> bool:
@@ -103,7 +109,12 @@ class LayerCurvature:
     def to_json(self) -> str:
         """Every attribute under its name as a JSON object; a missing number is null, and a ``reason`` says why."""
         plain = finite({**vars(self), "blocks": [vars(block) for block in self.blocks]})
-        missing = None in plain.values() or any(None in block.values() for block in plain["blocks"])
+        numbers = (
+            plain["trace"],
+            plain["trace_standard_error"],
+            *(v for b in plain["blocks"] for v in b.values()),
+        )
+        missing = None in numbers
         reason = self.status if not self.is_converged else "a block or the whole matrix has trace zero"
         return json.dumps(plain | ({"reason": reason} if missing else {}), allow_nan=False)
 
@@ -116,6 +127,7 @@ class LayerCurvature:
                 f"{'block':{width}}  parameters  largest eigenvalue           trace  share",
                 *(_line(block, width) for block in self.blocks),
                 f"whole trace {self.trace:.5g} ± {self.trace_standard_error:.1g}; {self.status}, {self.seconds:.2g} s",
+                *self.assumes,
             ]
         )
 

@@ -90,6 +90,8 @@ def _result(
         batches=len(read.items),
         dropped_samples=read.dropped_samples,
         seconds=0.0,
+        ghost_batch_size=read.ghost_batch_size,
+        assumes=measured.assumes,
     )
 
 
@@ -114,6 +116,7 @@ def spectral_density(
     probes: int = 4,
     steps: int = 40,
     *,
+    ghost_batch_size: int | None = None,
     method: str = "auto",
     budget: float | None = None,
 ) -> SpectralDensity:
@@ -135,6 +138,8 @@ def spectral_density(
         Random starts, at least 2: the error bars are their spread.
     steps : int
         Lanczos steps, each one product, of every probe.
+    ghost_batch_size : int, optional
+        As for `curvature`.
     method : {"auto", "lanczos", "exact"}
     budget : float, optional
         Seconds after which no further probe is begun; the first two always are.
@@ -165,6 +170,6 @@ def spectral_density(
             expected="probes an integer of at least 2, whose spread is the error", got=repr(probes)
         )
     until = deadline(budget)
-    with prepared(model, batches, loss, kind, statistics, seed) as measured:
+    with prepared(model, batches, loss, kind, statistics, seed, ghost_batch_size) as measured:
         found = _density(measured, method, probes, steps, until)
     return replace(found, seconds=time.perf_counter() - started)

@@ -87,6 +87,10 @@ class SpectralDensity:
     samples, batches, dropped_samples : int
         On what; a last short batch is dropped and its samples counted.
     seconds : float
+    ghost_batch_size : int or None
+        Samples that share batch-norm statistics, where they are fewer than a batch.
+    assumes : tuple of str
+        What the numbers rest on beside these, in words.
     """
 
     nodes: tuple[np.ndarray, ...]
@@ -105,6 +109,8 @@ class SpectralDensity:
     batches: int
     dropped_samples: int
     seconds: float
+    ghost_batch_size: int | None = None
+    assumes: tuple[str, ...] = ()
 
     @property
     def probes(self) -> int:
@@ -235,6 +241,7 @@ class SpectralDensity:
                 f"zero: {self.zero_fraction} of them; above a tenth of the largest: {count} of them",
                 f"{self.status}: {self.method}, {self.probes} probes of {self.steps} steps, {self.products} products, "
                 f"{self.seconds:.2g} s",
+                *self.assumes,
             ]
         )
 

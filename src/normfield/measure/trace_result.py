@@ -50,6 +50,10 @@ class Trace:
     samples, batches, dropped_samples : int
         On what; a last short batch is dropped and its samples counted.
     seconds : float
+    ghost_batch_size : int or None
+        Samples that share batch-norm statistics, where they are fewer than a batch.
+    assumes : tuple of str
+        What the numbers rest on beside these, in words.
     """
 
     value: float
@@ -72,6 +76,8 @@ class Trace:
     batches: int
     dropped_samples: int
     seconds: float
+    ghost_batch_size: int | None = None
+    assumes: tuple[str, ...] = ()
 
     @property
     def is_converged(self) -> bool:
@@ -122,5 +128,6 @@ class Trace:
                 f"trace {self.value:.6g} {error}, mean eigenvalue {self.mean_eigenvalue:.4g}",
                 "largest blocks: " + ", ".join(f"{name} {share:.0%}" for _, name, share in largest),
                 f"{self.status}: {self.method}, {self.probes} probes, {spent}, {self.seconds:.2g} s",
+                *self.assumes,
             ]
         )

@@ -77,6 +77,8 @@ def _result(measured: Prepared, blocks: Blocks, found: Sampled, probes: Probes, 
         batches=len(read.items),
         dropped_samples=read.dropped_samples,
         seconds=seconds,
+        ghost_batch_size=read.ghost_batch_size,
+        assumes=measured.assumes,
     )
 
 
@@ -89,6 +91,7 @@ def curvature_trace(
     tolerance: float = 0.01,
     seed: int = 0,
     *,
+    ghost_batch_size: int | None = None,
     blocks: Any = None,
     method: str = "auto",
     max_probes: int = 2000,
@@ -111,6 +114,8 @@ def curvature_trace(
         Standard error of the trace, relative to it.
     seed : int
         Of the probes, and of a shuffling loader.
+    ghost_batch_size : int, optional
+        As for `curvature`.
     blocks : None, "parameter", or mapping of str to list of str
         Which blocks to tell apart: by module, by parameter, or groups of parameter names.
     method : {"auto", "probes", "exact"}
@@ -146,7 +151,7 @@ def curvature_trace(
     check_count("max_probes", max_probes)
     check_standard_error(tolerance)
     goal = TraceGoal(tolerance, max_probes, deadline(budget))
-    with prepared(model, batches, loss, kind, statistics, seed) as measured:
+    with prepared(model, batches, loss, kind, statistics, seed, ghost_batch_size) as measured:
         found = trace_of(measured, read_blocks(blocks, measured.function.names), goal, method)
     result = replace(found, seconds=time.perf_counter() - started)
     if not result.is_converged and on_failure == "raise":
