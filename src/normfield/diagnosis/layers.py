@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 
 from normfield.diagnosis.answer import Answer
-from normfield.diagnosis.shares import by_layer, measured_shares, theory_shares
+from normfield.diagnosis.shares import measured_shares, theory_shares
 from normfield.diagnosis.signals import Expected, expected
 from normfield.diagnosis.subject import Subject
 from normfield.measure.signals import LayerSignals
 from normfield.report import Column, Figure, Fold, Section, Series, Table, bars, lines
-
-_KINDS = {"weight": "weights", "bias": "biases", "gamma": "γ of norms", "beta": "β of norms"}
+from normfield.theory.shown import KINDS, by_layer
 
 
 def shares_section(answers: Mapping[str, Answer], subject: Subject) -> Section | None:
@@ -37,7 +36,7 @@ def shares_section(answers: Mapping[str, Answer], subject: Subject) -> Section |
 
 def _share_figure(title: str, shares: dict[str, dict[int, float]]) -> Figure:
     labels, values = by_layer(shares)
-    named = {_KINDS.get(kind, kind): value for kind, value in values.items()}
+    named = {KINDS.get(kind, kind): value for kind, value in values.items()}
     return bars(labels, named, value_title="part of λ_max", title=title)
 
 

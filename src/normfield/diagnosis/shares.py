@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import nn
 
 from normfield.measure import Curvature
 from normfield.theory import MeanField
+from normfield.theory.shown import shares
 
 
 def theory_shares(field: MeanField, scale: float = 1.0) -> dict[str, dict[int, float]]:
     """kind → layer → term of λ_max, times a scale that takes it to another loss."""
-    shares: dict[str, dict[int, float]] = {}
-    for term in field.terms:
-        kind = term.kind.removesuffix(" after")
-        by_layer = shares.setdefault(kind, {})
-        by_layer[term.layer] = by_layer.get(term.layer, 0.0) + float(term.value) * scale
-    return shares
+    return shares(field.terms, scale)
 
 
 def measured_shares(found: Curvature, module: nn.Module) -> dict[str, dict[int, float]]:
@@ -29,23 +23,16 @@ def measured_shares(found: Curvature, module: nn.Module) -> dict[str, dict[int, 
     """
     eigenvalues = torch.as_tensor(found.eigenvalues).to(found.vectors)
     weight = found.vectors.square() @ eigenvalues / len(eigenvalues)
-    shares: dict[str, dict[int, float]] = {}
+    found_shares: dict[str, dict[int, float]] = {}
     layer, start = 0, 0
     for owner, name, parameter in _trainable(module):
         layer += parameter.ndim > 1 and name == "weight"
         kind = _kind(owner, name, parameter)
-        by_layer = shares.setdefault(kind, {})
+        by_layer = found_shares.setdefault(kind, {})
         end = start + parameter.numel()
         by_layer[max(layer, 1)] = by_layer.get(max(layer, 1), 0.0) + float(weight[start:end].sum())
         start = end
-    return shares
-
-
-def by_layer(shares: Mapping[str, Mapping[int, float]]) -> tuple[list[str], dict[str, list[float]]]:
-    """Labels "layer 1" … and, for each kind, one value per layer."""
-    last = max((layer for values in shares.values() for layer in values), default=0)
-    labels = [f"layer {l}" for l in range(1, last + 1)]
-    return labels, {kind: [values.get(l, 0.0) for l in range(1, last + 1)] for kind, values in shares.items()}
+    return found_shares
 
 
 def _trainable(module: nn.Module) -> list[tuple[nn.Module, str, nn.Parameter]]:
