@@ -273,7 +273,8 @@ STUDY = Study(
         "2000 there.",
         "Drawn beside the paper's two curves is a third of ours: training mode, in which the gradient also "
         "flows through the batch's mean and variance, as it does in practice. For convolutions the plain "
-        "network's curve and ours are lower bounds. The study theory-against-measurement compares the readings with real networks.",
+        "network's curve and ours are lower bounds. The study theory-against-measurement compares the readings "
+        "with real networks.",
     ),
     sizes={
         "smoke": Size(
