@@ -16,12 +16,12 @@ FEW = nf.load("digits", samples=32)
 
 @pytest.fixture(scope="module")
 def squared():
-    return nf.diagnose(NET, "digits", budget=12, seed=1)
+    return nf.diagnose(NET, "digits", budget=40, seed=1)
 
 
 @pytest.fixture(scope="module")
 def cross_entropy():
-    return nf.diagnose(NET, "digits", loss="cross_entropy", budget=12, seed=1)
+    return nf.diagnose(NET, "digits", loss="cross_entropy", budget=40, seed=1)
 
 
 def test_the_four_answers_stand_side_by_side(squared):
@@ -37,12 +37,11 @@ def test_the_four_answers_stand_side_by_side(squared):
 
 
 def test_the_measured_answer_is_the_curvature_of_the_built_network(squared):
-    data = nf.load("digits").flattened()
-    batches, count = data.batches(128, seed=1), squared.answers["measured"].detail.batches
-    direct = nf.curvature(nf.build(NET, seed=1), [batches[i] for i in range(count)], seed=1)
-    assert squared.answers["measured"].largest_eigenvalue == pytest.approx(
-        direct.largest_eigenvalue, rel=1e-6
-    )
+    answer, data = squared.answers["measured"], nf.load("digits").flattened()
+    batches = data.batches(squared.asked.batch_size, seed=1)
+    direct = nf.curvature(nf.build(NET, seed=1), [batches[i] for i in range(answer.detail.batches)], seed=1)
+    apart = 0.1 if answer.cut else 1e-3  # a slow machine measures to 10 % at worst, and says so
+    assert answer.largest_eigenvalue == pytest.approx(direct.largest_eigenvalue, rel=apart)
 
 
 def test_training_brackets_the_edge_from_both_sides(squared):
@@ -148,11 +147,32 @@ def test_a_module_is_left_as_it_was():
         assert torch.equal(value, before[name]), name
     assert all(parameter.grad is None for parameter in module.parameters())
     assert torch.equal(state, torch.get_rng_state())
-    assert found.answers["theory"].status == "not covered"
+    assert found.answers["theory"].status == "answered"
+
+
+def test_theory_reads_the_module_and_says_where_it_extrapolates():
+    module = nf.build(NET, seed=3)
+    fresh = nf.diagnose(module, FEW.flattened(), budget=0.5).answers["theory"]
+    assert fresh.max_learning_rate == pytest.approx(nf.mean_field(NET).max_learning_rate(0.9))
+    assert "extrapolation" not in fresh.assumes
+    with torch.no_grad():
+        module[0].weight[:50] = module[0].weight[50:]
+    copied = nf.diagnose(module, FEW.flattened(), budget=0.5)
+    assert "Theory is an extrapolation: " in copied.answers["theory"].assumes
+    assert isinstance(copied.subject.given, torch.nn.Module)
+
+
+def test_a_module_that_theory_does_not_cover_is_named():
+    module = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.PReLU(), torch.nn.Linear(8, 10)
+    )
+    theory = nf.diagnose(module, FEW, budget=0.5).answers["theory"]
+    assert theory.status == "not covered"
+    assert "PReLU" in theory.reason
 
 
 def test_a_measurement_in_another_mode_is_never_the_limit_of_training():
-    found = nf.diagnose(NET, "digits", budget=8, statistics="running")
+    found = nf.diagnose(NET, "digits", budget=30, statistics="running")
     assert found.answers["measured"].largest_eigenvalue > 0
     trained = found.answers["trained"].detail
     assert trained.reference != pytest.approx(found.answers["measured"].max_learning_rate)

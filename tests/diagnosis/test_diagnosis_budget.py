@@ -27,6 +27,12 @@ class Slow(nn.Module):
         return self.body(x)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """What is loaded and compiled at first use is not what the tests time."""
+    nf.diagnose(Slow(per_sample=0.0), nf.load("digits", samples=32), budget=20)
+
+
 def diagnosed(budget, model=None, **settings):
     began = time.monotonic()
     found = nf.diagnose(Slow() if model is None else model, "digits", budget=budget, **settings)
