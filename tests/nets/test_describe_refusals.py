@@ -105,6 +105,12 @@ REFUSED = [
         (16,),
         "1.layers.0.self_attn (MultiheadAttention) has no description",
     ),
+    (
+        "what else is there",
+        lambda: f(lambda s, x: s.a(x.squeeze(1)), encoder=encoder()),
+        (1, 4, 6),
+        "makes features of an image; nor has encoder.layers.0.self_attn (MultiheadAttention)",
+    ),
     ("softmax", lambda: nn.Sequential(nn.Linear(6, 3), nn.LogSoftmax(1)), (6,), "1 (LogSoftmax) has no description"),
     ("embedding", lambda: nn.Sequential(nn.Embedding(9, 6)), (6,), "0 (Embedding) has no description: an embedding"),
     ("lstm", lambda: nn.Sequential(nn.LSTM(6, 3)), (6,), "0 (LSTM) has no description: a recurrent layer"),

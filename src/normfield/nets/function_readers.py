@@ -86,8 +86,10 @@ def _view(input: Shape, *sizes: Any, shape: Any = None) -> Answer:
     return plain.reshaped(input, BATCH, tuple(given) if isinstance(given, tuple | list) else (given,))
 
 
-def _squeeze(input: Shape) -> Answer:
-    return Flatten() if len(input) == 3 and input[1:] == (1, 1) else f"squeeze of shape {input}"
+def _squeeze(input: Shape, dim: Any = None) -> Answer:
+    if dim is None and len(input) == 3 and input[1:] == (1, 1):
+        return Flatten()
+    return "axes are taken away one by one; torch.flatten(x, 1) makes features of an image"
 
 
 def _mean(input: Shape, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Answer:

@@ -45,6 +45,15 @@ def culprit(module: nn.Module) -> tuple[str, nn.Module, str]:
     return "", module, _KNOWN
 
 
+def with_culprit(refusal: NotCovered, model: nn.Module) -> NotCovered:
+    """The refusal, and the first submodule known to have no description, where it names another place."""
+    path, part, reason = culprit(model)
+    where = named(path, part)
+    if reason == _KNOWN or where in str(refusal):
+        return refusal
+    return NotCovered(f"{refusal}; nor has {where}: {reason}")
+
+
 def named(path: str, module: nn.Module) -> str:
     """A part of a model in a sentence: ``layers.0.self_attn (MultiheadAttention)``."""
     return f"{path or 'the model'} ({type(module).__name__})"

@@ -16,7 +16,7 @@ from normfield.nets.module_readers import is_known, read_module
 from normfield.nets.modules import ResidualBlock
 from normfield.nets.plain_layers import Answer, AsImage
 from normfield.nets.random_state import seeded_then_restored
-from normfield.nets.refusals import Misfit, culprit, named, refuse, refuse_operation
+from normfield.nets.refusals import Misfit, culprit, named, refuse, refuse_operation, with_culprit
 from normfield.nets.skeleton import OneInput, skeleton
 from normfield.nets.steps import Step, Value
 from normfield.network import Flatten, Layer, Shape
@@ -39,10 +39,14 @@ def follow(model: nn.Module, shape: Shape, seed: int) -> tuple[Value, bool]:
     with seeded_then_restored(seed) as draws:
         try:
             graph = tracer.trace(root)
+        except Misfit:
+            raise
+        except NotCovered as refusal:
+            raise with_culprit(refusal, model) from None
         except NormfieldError:
             raise
         except Exception as error:
-            raise _not_followed(error, tracer.where) from error
+            raise with_culprit(_not_followed(error, tracer.where), model) from error
     return tracer.output(graph), draws.happened
 
 
