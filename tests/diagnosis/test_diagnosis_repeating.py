@@ -31,7 +31,7 @@ def test_a_spelled_description_is_the_description(network):
 
 def test_the_printed_call_runs_and_gives_the_same(tmp_path, monkeypatch):
     asked = Asked("squared", 32, 0.5, 0.8, 3, None, "frozen")
-    subject = Subject.of(nf.mlp(64, 20, 3, 10), nf.load("digits"), 3)
+    subject = Subject.of(nf.mlp(64, 20, 3, 10), nf.load("digits", samples=300), 3)
     text = call_of(asked, subject)
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
@@ -42,6 +42,15 @@ def test_the_printed_call_runs_and_gives_the_same(tmp_path, monkeypatch):
     assert found.subject.network == subject.network
     assert torch.equal(found.subject.data.inputs, subject.data.inputs)
     assert (tmp_path / "report.html").exists()
+
+
+def test_data_are_flat_again_for_a_module_that_takes_them_flat():
+    data = nf.load("digits", samples=100).flattened()
+    text = call_of(Asked("squared", 32, 0.9, 5.0, 0), Subject.of(torch.nn.Linear(64, 10), data, 0))
+    (line,) = [line for line in text.splitlines() if line.startswith("data = ")]
+    scope = {"nf": nf}
+    exec(line, scope)
+    assert torch.equal(scope["data"].inputs, data.inputs)
 
 
 def test_what_cannot_be_written_down_is_named():

@@ -144,6 +144,8 @@ def test_where_the_slowest_run_was_best_smaller_rates_are_advised():
         "Try learning rates from 0.3 down: the slowest of the runs ended best."
     )
     assert "no smaller one was tried" in best_seen(SOFTMAX, found).sentence
+    unfinished = Run(0.1, 0.9, 0, "cut short", None, (1.0,), 1.0, None, None, None, 0, 0.1)
+    assert usable_range([unfinished, only], only).open_below
     bracketed = answers(best=only, runs=[run(0.1, 0.5), only, run(0.9, 0.5)], value=5.0)
     assert statement(bracketed, SOFTMAX).sentence == "Use a learning rate near 0.3: the run there ended best."
     assert "no smaller one" not in best_seen(SOFTMAX, bracketed).sentence

@@ -79,7 +79,9 @@ def call_of(asked: Asked, subject: Subject) -> str:
     model = spelled(given) if isinstance(given, Network) else f"...  # your {_one_line(type(given).__name__)}"
     data = subject.data
     if data.name in _NAMED:
-        source = f'nf.load("{data.name}", standardise="{data.standardise}")  # {_one_line(str(data))}'
+        given_flat = ".flattened()" if len(data.input_shape) == 1 and not isinstance(given, Network) else ""
+        load = f'nf.load("{data.name}", standardise="{data.standardise}", samples={data.samples_used})'
+        source = f"{load}{given_flat}  # {_one_line(str(data))}"
     else:
         source = f"...  # {_one_line(str(data))}"
     return "\n".join(

@@ -46,7 +46,10 @@ def usable_range(runs: Sequence[Run], best: Run | None) -> Usable | None:
     """
     if best is None:
         return None
-    ours = sorted((run for run in runs if run.seed == best.seed), key=lambda run: run.learning_rate)
+    told = [
+        run for run in runs if run.seed == best.seed and run.ended_worse is not None
+    ]  # none was cut short
+    ours = sorted(told, key=lambda run: run.learning_rate)
     limit = (1 + MARGIN) * (_loss(best) or 0.0)
     good = [(loss := _loss(run)) is not None and loss <= limit for run in ours]
     first = last = ours.index(best)
