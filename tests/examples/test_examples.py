@@ -24,7 +24,7 @@ CIFAR10 = bool(os.environ.get("NORMFIELD_DATA"))
 def command(path):
     """The command in an example's docstring, as arguments."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-    return shlex.split(re.search(r"^ +normfield (.+)$", text, re.MULTILINE)[1])
+    return shlex.split(re.search(r"^ *normfield (.+)$", text, re.MULTILINE)[1])
 
 
 def run(arguments, budget, timeout=280):
