@@ -198,3 +198,23 @@ def test_any_small_spectrum(eigenvalues: list[float], block: int, wanted: int) -
     result, _ = search(spectrum, wanted, tolerance=1e-9, start=lambda _: start)
     assert result.status == "converged"
     np.testing.assert_allclose(result.values, np.sort(spectrum)[::-1][:wanted], rtol=1e-8, atol=1e-11)
+
+
+def test_only_what_is_missing_costs_products() -> None:
+    """Nine eigenvalues far from the rest are there at once; the tenth, at the edge of a bulk, is sought alone."""
+    rng = np.random.default_rng(4)
+    vectors = np.linalg.qr(rng.standard_normal((400, 400)))[0]
+    values = np.concatenate([np.linspace(20, 10, 9), np.linspace(1, 0, 391)])
+    matrix = torch.as_tensor((vectors * values) @ vectors.T)
+    rows = torch.as_tensor(vectors[:, :10].T + 0.01 * rng.standard_normal((10, 400)))
+    noise = torch.Generator().manual_seed(0)
+    found = largest_eigenpairs(
+        lambda q: matrix @ q,
+        400,
+        lambda: rows,
+        Goal(10, 1e-3, 500, 1e-15),
+        [lambda: torch.randn(1, 400, generator=noise, dtype=torch.float64)],
+    )
+    assert found.status == "converged"
+    np.testing.assert_allclose(found.values, values[:10], rtol=1e-3)
+    assert found.products <= 35  # 54 where every step takes all ten ways out

@@ -50,6 +50,15 @@ def _combine(coefficients: np.ndarray, rows: Tensor) -> Tensor:
     return torch.from_numpy(coefficients.T.copy()).to(rows) @ rows
 
 
+def _combine_blocks(coefficients: np.ndarray, blocks: list[Tensor]) -> Tensor:
+    """coefficientsᵀ·rows, the rows in blocks."""
+    parts = np.split(coefficients, np.cumsum([len(block) for block in blocks])[:-1])
+    rows = _combine(parts[0], blocks[0])
+    for part, block in zip(parts[1:], blocks[1:], strict=True):
+        rows += _combine(part, block)
+    return rows
+
+
 def _noise(rows: Tensor) -> float:
     """What counts as round-off beside 1."""
     return 32 * torch.finfo(rows.dtype).eps
@@ -121,6 +130,12 @@ class KrylovSpace:
         """Expand by (at most so many) rows of F, all of them or those of the last expansion: a step of Lanczos."""
         return self._take_in(self._orthonormal(self._leading(most, only_latest))) if self._outside else 0
 
+    def expand_towards(self, coefficients: np.ndarray, most: int) -> int:
+        """Expand by the residuals G·y − θ·y of Ritz vectors y, columns (k, n): at most so many of them."""
+        if not self._outside:
+            return 0
+        return self.expand(_combine_blocks(self._sent.T @ coefficients[:, :most], self._outside))
+
     def _leading(self, most: int, only_latest: bool) -> Tensor:
         """The first rows of F, or of its last block."""
         blocks = self._outside[-1:] if only_latest else self._outside
@@ -136,11 +151,7 @@ class KrylovSpace:
 
     def vectors(self, coefficients: np.ndarray) -> Tensor:
         """Rows (n, P): the basis combined by columns (k, n)."""
-        parts = np.split(coefficients, np.cumsum([len(block) for block in self._basis])[:-1])
-        rows = _combine(parts[0], self._basis[0])
-        for part, block in zip(parts[1:], self._basis[1:], strict=True):
-            rows += _combine(part, block)
-        return rows
+        return _combine_blocks(coefficients, self._basis)
 
     def compress(self, keep: int) -> None:
         """Keep only the `keep` largest Ritz vectors, and the rows that lead out (a thick restart)."""
