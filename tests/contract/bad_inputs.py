@@ -30,6 +30,9 @@ class Raising(nn.Linear):
 
 
 RAISING = Raising(4, 3)
+NARROW = nn.Linear(4, 3)
+CONVOLUTION = nn.Conv2d(1, 1, 1)
+ATTENTION = nn.TransformerEncoderLayer(4, 2, batch_first=True)
 Entry = tuple[Callable[[Path], Any], str]
 
 DESCRIPTIONS: dict[str, Entry] = {
@@ -149,6 +152,57 @@ DIAGNOSES: dict[str, Entry] = {
     ),
 }
 
+OPTIMIZER = torch.optim.SGD(MODEL.parameters(), lr=0.1)
+TOML = 'input_shape = [4]\n[[layers]]\ntype = "BatchNorm"\ngama = 2.0\n'
+
+STORED: dict[str, Entry] = {
+    "a key that no layer has": (lambda _: nf.Network.from_toml(TOML), "gama"),
+    "text that is no TOML": (lambda _: nf.Network.from_toml("input_shape = ["), "TOML"),
+    "text that is no JSON": (lambda _: nf.Network.from_json("{"), "JSON"),
+    "a layer of no kind": (lambda _: nf.Network.from_json('{"input_shape": [4], "layers": [{}]}'), "type"),
+    "a description that is not there": (lambda folder: nf.read_network(folder / "net.toml"), "net.toml"),
+    "a description in another format": (lambda folder: nf.read_network(folder / "net.yaml"), ".toml"),
+    "an activation that cannot be written down": (
+        lambda _: nf.Network((4,), [nf.Dense(3), nf.Activation(abs)]).to_toml(),
+        "a callable",
+    ),
+}
+
+READ_BACK: dict[str, Entry] = {
+    "a number for a module": (lambda _: nf.describe(3), "a torch.nn.Module"),
+    "a convolution without its image": (lambda _: nf.describe(CONVOLUTION), "inputs"),
+    "inputs of another width": (lambda _: nf.describe(MODEL, (5,)), "5"),
+    "attention": (lambda _: nf.describe(ATTENTION, (3, 4)), "MultiheadAttention"),
+}
+
+FURTHER_MEASUREMENT: dict[str, Entry] = {
+    "an operator of no model": (lambda _: nf.curvature_operator(None, DATA), "a torch.nn.Module"),
+    "a vector of another length": (lambda _: nf.curvature_operator(MODEL, DATA) @ torch.ones(3), "3"),
+    "a trace to no accuracy": (lambda _: nf.curvature_trace(MODEL, DATA, tolerance=0.0), "tolerance"),
+    "a density without probes": (lambda _: nf.spectral_density(MODEL, DATA, probes=0), "probes"),
+    "a block of no parameter": (lambda _: nf.layer_curvature(MODEL, DATA, blocks={"a": ["no"]}), "no"),
+    "groups that do not divide the batch": (
+        lambda _: nf.curvature(MODEL, DATA, ghost_batch_size=7),
+        "7",
+    ),
+    "a kernel of no samples": (lambda _: nf.empirical_ntk(MODEL, X[:0]), "sample"),
+    "sizes beyond the data": (lambda _: nf.curvature_by_batch_size(MODEL, DATA, sizes=(25,)), "24"),
+    "an optimizer's class": (
+        lambda _: nf.preconditioned_curvature(MODEL, DATA, "squared", torch.optim.SGD),
+        "SGD",
+    ),
+    "another model's optimizer": (
+        lambda _: nf.preconditioned_curvature(NARROW, DATA, "squared", OPTIMIZER),
+        "an optimizer over this model's trainable parameters",
+    ),
+}
+
+STUDIES: dict[str, Entry] = {
+    "a study of another name": (lambda _: nf.study("wei-fig-2"), "wei-fig-1"),
+    "a study of another size": (lambda _: nf.run_study("wei-fig-1", size="large"), "smoke"),
+    "a folder without a study": (lambda folder: nf.read_study(folder), "study"),
+}
+
 REGISTRY: dict[str, Entry] = {
     **DESCRIPTIONS,
     **THEORY,
@@ -157,4 +211,8 @@ REGISTRY: dict[str, Entry] = {
     **DATASETS,
     **TRAINING,
     **DIAGNOSES,
+    **STORED,
+    **READ_BACK,
+    **FURTHER_MEASUREMENT,
+    **STUDIES,
 }
