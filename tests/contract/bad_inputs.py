@@ -164,7 +164,7 @@ STORED: dict[str, Entry] = {
     "a description in another format": (lambda folder: nf.read_network(folder / "net.yaml"), ".toml"),
     "an activation that cannot be written down": (
         lambda _: nf.Network((4,), [nf.Dense(3), nf.Activation(abs)]).to_toml(),
-        "a callable",
+        "a function is code, which a file does not hold",
     ),
 }
 
