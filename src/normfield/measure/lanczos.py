@@ -9,9 +9,9 @@ bound r, which results give as `residual`, is certain; wanting the whole cluster
 A step expands by the residuals of those wanted Ritz vectors that are not within the tolerance yet: where nine of ten
 are there, it costs one product, not ten.
 
-Lanczos sees only what its start contains. Hence a second step: after convergence a random vector, orthogonal to all that was found, opens a
-chain of its own, for at least two products and until its Ritz value plus its residual is below the largest found. If
-the wanted eigenvalues move, both chains go on as one.
+Lanczos sees only what its start contains. Hence a second step: after convergence a random vector, orthogonal to all
+that was found, opens a chain of its own, for at least two products and until its Ritz value plus its residual is below
+the largest found. If the wanted eigenvalues move, both chains go on as one.
 """
 
 from __future__ import annotations
