@@ -103,8 +103,8 @@ def test_shares_of_the_eigenvalue_add_up(squared):
 
 
 def test_loss_units_are_the_users():
-    half = nf.diagnose(NET, FEW, loss="squared", budget=0.5)
-    mean = nf.diagnose(NET, FEW, loss=torch.nn.MSELoss(), budget=0.5)
+    half = nf.diagnose(NET, FEW, loss="squared", budget=5)
+    mean = nf.diagnose(NET, FEW, loss=torch.nn.MSELoss(), budget=5)
     for name in ("theory", "measured"):
         ratio = mean.answers[name].largest_eigenvalue / half.answers[name].largest_eigenvalue
         assert ratio == pytest.approx(2 / 10, rel=1e-3)

@@ -57,7 +57,7 @@ def test_the_budget_holds_and_what_is_cut_is_said(budget):
 
 
 def test_more_time_gives_more():
-    short, long = diagnosed(0.2)[0], diagnosed(10.0)[0]
+    short, long = diagnosed(0.2)[0], diagnosed(20.0)[0]
     assert short.answers["trained"].status == "cut"
     assert long.answers["measured"].max_learning_rate > 0
     assert long.answers["trained"].status == "answered"

@@ -87,7 +87,8 @@ def test_a_dict_reaches_the_model_by_names():
     assert direct.largest_eigenvalue > 0
 
 
-@pytest.mark.long
+@pytest.mark.longest
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not CIFAR10, reason="NORMFIELD_DATA names no folder with CIFAR-10")
 @pytest.mark.parametrize("budget", [60, 300])
 def test_preact_resnet18_stays_within_its_budget(budget):

@@ -18,6 +18,8 @@ from torch.utils.checkpoint import checkpoint
 
 from normfield.measure import curvature
 
+torch.manual_seed(0)  # of the modules below, which are made when this file is read
+
 
 def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -126,7 +128,9 @@ def test_shape_dtype_device_and_products_are_all_that_others_need(case: Case) ->
 
 
 def test_an_algorithm_of_curvlinops_runs_and_gives_the_same(case: Case) -> None:
-    curvlinops = pytest.importorskip("curvlinops", reason="curvlinops is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, in what curvlinops imports
+        import curvlinops
     operator = made(case, "cross_entropy", "ggn")
     matrix = operator @ torch.eye(operator.shape[0], dtype=torch.float64)
     torch.manual_seed(0)

@@ -141,7 +141,8 @@ def test_at_its_smallest_size_it_already_shows_the_finding(smoke_results):
     assert result.verdict.outcome == "held in part"
 
 
-@pytest.mark.long
+@pytest.mark.longest
+@pytest.mark.timeout(3600)
 def test_the_papers_widths(tmp_path):
     """Minutes: dense networks of width 1000 and the paper's convolutional one."""
     verdict = nf.run_study("theory-against-measurement", "small", folder=tmp_path).verdict

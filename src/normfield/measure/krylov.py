@@ -11,12 +11,16 @@ vectors keeps the form and is a thick restart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_MOST_BLOCKS = 4
+"""From so many blocks on F is condensed before it grows."""
 
 
 class NotFinite(ArithmeticError):
@@ -79,7 +83,14 @@ def _gram(blocks: list[Tensor]) -> np.ndarray:
     """All inner products between the rows of some blocks."""
     if not blocks:
         return np.zeros((0, 0))
-    return np.block([[_inner(left, right) for right in blocks] for left in blocks])
+    upper = {(i, j): _inner(left, right) for (i, left), (j, right) in _pairs(blocks)}
+    order = range(len(blocks))
+    return np.block([[upper[i, j] if i <= j else upper[j, i].T for j in order] for i in order])
+
+
+def _pairs(blocks: list[Tensor]) -> Iterator[tuple[tuple[int, Tensor], tuple[int, Tensor]]]:
+    """Every two numbered blocks, each with itself too."""
+    return combinations_with_replacement(enumerate(blocks), 2)
 
 
 class KrylovSpace:
@@ -198,7 +209,15 @@ class KrylovSpace:
         """Project new rows out of F and drop what of it is settled by them, before their products need the memory."""
         for rows in self._outside:
             rows.addmm_(rows @ new.T, new, alpha=-1)
+        if len(self._outside) >= _MOST_BLOCKS:
+            self._condense()
         self._drop_settled()
+
+    def _condense(self) -> None:
+        """Turn F's rows to its principal directions, so that what combinations of them have settled can be dropped."""
+        _, turn = np.linalg.eigh(_gram(self._outside))
+        self._outside = [_combine_blocks(turn, self._outside)]
+        self._sent = self._sent @ turn
 
     def _images(self, new: Tensor) -> Tensor:
         """G·q for every row, or NotFinite."""
