@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 # One thread a worker: the tests run side by side, and torch's own threads would only get in their way.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -n $(CORES) --dist worksteal
 
-.PHONY: demo test long lint docs benchmarks clean help
+.PHONY: demo test long longest lint docs gallery benchmarks clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -21,6 +21,9 @@ test: $(VENV)/developing ## Set up and run the quick tests
 long: $(VENV)/developing ## Run the long tests (minutes; real data found through NORMFIELD_DATA)
 	@$(PYTEST) -m long
 
+longest: $(VENV)/developing ## Run the tests that take ten minutes or the machine to themselves
+	@$(BIN)/python -m pytest --quiet -m longest
+
 lint: $(VENV)/developing ## Lint, types, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -30,6 +33,9 @@ lint: $(VENV)/developing ## Lint, types, import contracts
 docs: $(VENV)/developing ## Build the documentation, warnings being errors
 	@$(BIN)/mkdocs build --strict --quiet
 	@echo "documentation: site/index.html"
+
+gallery: $(VENV)/developing ## Make the studies' pictures and page again from their tables
+	@$(BIN)/python docs/make_gallery.py
 
 benchmarks: $(VENV)/installed ## Time normfield beside its peers, in an environment of their own
 	@benchmarks/run.sh

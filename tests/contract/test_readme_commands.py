@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/guide.md")
 FENCE = re.compile(r"^```(\w+)(?: title=\"(.+?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
-QUICK = ("theory", "data")
+QUICK = ("theory", "data", "study")
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,12 @@ def is_quick(command: str) -> bool:
 
 
 def run(arguments: list[str], folder: Path) -> str:
-    """Standard output of a command in a folder that holds the guide's files; it must exit with 0."""
+    """Standard output of a command in a folder that holds the guide's files and the examples; it must exit with 0."""
     for block in blocks():
         if block.title:
             (folder / block.title).write_text(block.text, encoding="utf-8")
+    if not (folder / "examples").exists():
+        (folder / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -71,7 +73,7 @@ def assert_reads_the_same(shown: str, printed: str) -> None:
 
 def test_there_is_something_to_check():
     shown = {shlex.split(command)[1] for command in commands()}
-    assert shown == {"theory", "measure", "critical", "diagnose", "data"}
+    assert shown == {"theory", "measure", "critical", "diagnose", "data", "study"}
 
 
 @pytest.mark.parametrize("command", list(filter(is_quick, commands())))
