@@ -1,6 +1,7 @@
 """How far each answer is trusted, whether answers agree, which rates worked, and the sentence on top."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -127,8 +128,13 @@ def test_cross_entropy_gets_a_range_of_rates_instead_of_a_limit():
     found = answers(best=runs[1], runs=runs, value=5.0)
     top = statement(found, SOFTMAX)
     assert top.sentence == (
-        "Use a learning rate between 0.01 and 0.04: the 2 runs there ended within 10 % of the best training loss, "
-        "and none was slower."
+        "Try learning rates between 0.01 and 0.04: the 2 runs there ended within 10 % of the best training loss, "
+        "after only 2 steps; no smaller one was tried."
+    )
+    longer = [replace(one, losses=(1.0,) * 50) for one in runs]
+    assert statement(answers(best=longer[1], runs=longer), SOFTMAX).sentence == (
+        "Use a learning rate between 0.01 and 0.04: the 2 runs there ended within 10 % of the best training loss; "
+        "no smaller one was tried."
     )
     assert "stable up to 0.08 (theory) or 0.07 (measured), which agree within a factor of 1.1" in top.note
     assert "runs diverge only above 5" in top.note

@@ -13,7 +13,7 @@ from torch import nn
 from written_out import cross_entropy, dense_case
 
 from normfield.errors import InvalidInput
-from normfield.measure.batch_sizes import curvature_by_batch_size
+from normfield.measure.eigenvalues.batch_sizes import curvature_by_batch_size
 
 
 def powers() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from normfield.errors import InvalidInput
 from normfield.measure import curvature
-from normfield.measure.batches import read_batches
+from normfield.measure.subject.batches import read_batches
 
 X = torch.arange(22.0).reshape(11, 2)
 Y = torch.arange(11)

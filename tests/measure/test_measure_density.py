@@ -14,7 +14,7 @@ from written_out import Case, convolutional_case, cross_entropy, dense_case, qua
 
 from normfield.errors import InvalidInput
 from normfield.measure import SpectralDensity, spectral_density
-from normfield.measure.quadrature import lanczos_rule
+from normfield.measure.whole_spectrum.quadrature import lanczos_rule
 
 LOSSES = {
     "squared": ("squared", squared),

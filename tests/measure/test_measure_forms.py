@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, TensorDataset
 from normfield.data.dataset import DataSet
 from normfield.errors import InvalidInput
 from normfield.measure import curvature
-from normfield.measure.batches import read_batches
+from normfield.measure.subject.batches import read_batches
 
 
 def randn(*shape: int, seed: int = 1) -> Tensor:

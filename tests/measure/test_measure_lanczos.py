@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from normfield.measure.krylov import KrylovSpace
-from normfield.measure.lanczos import Eigenpairs, Goal, largest_eigenpairs
+from normfield.measure.eigenvalues.krylov import KrylovSpace
+from normfield.measure.eigenvalues.lanczos import Eigenpairs, Goal, largest_eigenpairs
 
 FLAT = np.linspace(0.0, 1.0, 200)
 
@@ -180,7 +180,7 @@ def test_compression_keeps_the_relation() -> None:
 
 
 def test_compressed_searches_converge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normfield.measure.lanczos.BASIS_ROWS", 1)
+    monkeypatch.setattr("normfield.measure.eigenvalues.lanczos.BASIS_ROWS", 1)
     result, _ = search(FLAT, 2, tolerance=1e-9)
     np.testing.assert_allclose(result.values, FLAT[-2:][::-1], rtol=1e-8)
 

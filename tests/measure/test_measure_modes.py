@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
 from normfield.measure import curvature
-from normfield.measure.batches import Batch
-from normfield.measure.function import ModelFunction
-from normfield.measure.losses import recognise
-from normfield.measure.modes import batch_norm_statistics
-from normfield.measure.operators import GaussNewton
-from normfield.measure.tangents import CannotDifferentiate, DoubleBackward, ForwardMode
+from normfield.measure.matrix.operators import GaussNewton
+from normfield.measure.matrix.tangents import CannotDifferentiate, DoubleBackward, ForwardMode
+from normfield.measure.subject.batches import Batch
+from normfield.measure.subject.function import ModelFunction
+from normfield.measure.subject.losses import recognise
+from normfield.measure.subject.modes import batch_norm_statistics
 
 
 def randn(*shape: int) -> Tensor:

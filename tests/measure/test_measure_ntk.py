@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from written_out import Case, convolutional_case, dense_case, squared
 
 from normfield.errors import InvalidInput, NumericalFailure
-from normfield.measure import ntk
-from normfield.measure.ntk import empirical_ntk
-from normfield.measure.spectrum import curvature
+from normfield.measure.eigenvalues.spectrum import curvature
+from normfield.measure.tangent_kernel import ntk
+from normfield.measure.tangent_kernel.ntk import empirical_ntk
 
 
 @pytest.fixture(params=[dense_case, convolutional_case], ids=["dense", "convolutional"])

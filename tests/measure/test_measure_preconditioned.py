@@ -17,7 +17,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 from written_out import Case, convolutional_case, cross_entropy, dense_case, quartic
 
 from normfield.errors import InvalidInput, NumericalFailure
-from normfield.measure.preconditioned import preconditioned_curvature
+from normfield.measure.optimizers.preconditioned import preconditioned_curvature
 
 Make = Callable[[list[nn.Parameter]], Optimizer]
 OPTIMIZERS: dict[str, tuple[Make, Callable[[dict[str, Any], dict[str, Any]], Any]]] = {

@@ -11,8 +11,8 @@ from held_optimizer import growth, warm_up
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
-from normfield.measure.stability import stability_matrix
-from normfield.measure.update_rules import steps
+from normfield.measure.optimizers.stability import stability_matrix
+from normfield.measure.optimizers.update_rules import steps
 
 SIZES = (5, 3)
 LIKE = torch.zeros((), dtype=torch.float64)

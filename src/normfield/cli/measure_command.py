@@ -13,7 +13,7 @@ from normfield.cli.measured import Subject
 from normfield.cli.model_flags import ModelFlags
 from normfield.cli.network_flags import NetworkFlags
 from normfield.cli.progress import shown_progress
-from normfield.measure.losses import recognise
+from normfield.measure.subject.losses import recognise
 from normfield.network import Network
 from normfield.report.plain_json import json_text
 from normfield.train.batch_size import batch_size_for

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from normfield.errors import InvalidInput
-from normfield.measure.losses import recognise
+from normfield.measure.subject.losses import recognise
 
 Loss = str | Callable[..., Any]
 

@@ -10,11 +10,17 @@ from normfield.diagnosis.trust import Agreement, agreement, has_rate, is_bound
 from normfield.diagnosis.usable import MARGIN, Usable, usable_range
 from normfield.report import Statement, format_number
 
+#: Runs of fewer steps show a start, not a training.
+FEW_STEPS = 50
+
 
 def statement(answers: Mapping[str, Answer], asked: Asked) -> Statement:
     """The answer in one sentence, and how far to trust it."""
     usable = _usable(answers)
-    sentence = _by_runs(usable) if asked.is_cross_entropy and usable else _by_limit(answers, asked, usable)
+    if asked.is_cross_entropy and usable:
+        sentence = _by_runs(usable, max(len(run.losses) for run in answers["trained"].detail.runs))
+    else:
+        sentence = _by_limit(answers, asked, usable)
     return Statement(sentence, _how_far(answers, asked))
 
 
@@ -23,14 +29,20 @@ def _usable(answers: Mapping[str, Answer]) -> Usable | None:
     return None if detail is None else usable_range(detail.runs, detail.best)
 
 
-def _by_runs(usable: Usable) -> str:
+def _by_runs(usable: Usable, steps: int) -> str:
     if usable.open_below and usable.runs == 1:
         return (
             f"Try learning rates from {format_number(usable.low)} down: the slowest of the runs ended best."
         )
     if usable.runs == 1:
         return f"Use a learning rate near {format_number(usable.low)}: the run there ended best."
-    more = ", and none was slower" if usable.open_below else ""
+    more = "; no smaller one was tried" if usable.open_below else ""
+    if steps < FEW_STEPS:
+        return (
+            f"Try learning rates between {format_number(usable.low)} and {format_number(usable.high)}: the "
+            f"{usable.runs} runs there ended within {100 * MARGIN:.0f} % of the best {usable.by}, after only {steps} "
+            f"steps{more}."
+        )
     return (
         f"Use a learning rate between {format_number(usable.low)} and {format_number(usable.high)}: the {usable.runs} "
         f"runs there ended within {100 * MARGIN:.0f} % of the best {usable.by}{more}."

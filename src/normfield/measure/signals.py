@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from normfield.measure.batches import Batch, read_batches
-from normfield.measure.function import ModelFunction
-from normfield.measure.losses import Loss, recognise
-from normfield.measure.modes import batch_norm_statistics
-from normfield.measure.untouched import untouched
+from normfield.measure.subject.batches import Batch, read_batches
+from normfield.measure.subject.function import ModelFunction
+from normfield.measure.subject.losses import Loss, recognise
+from normfield.measure.subject.modes import batch_norm_statistics
+from normfield.measure.subject.untouched import untouched
 from normfield.report.plain_json import finite
 
 if TYPE_CHECKING:

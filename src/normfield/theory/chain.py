@@ -31,7 +31,7 @@ from normfield.network import (
 #: A number, or an array of a grid.
 Numbers = float | np.ndarray
 
-_OTHERS = "the kernel and the measured answer cover it"
+_OTHERS = "the measured answer covers it"
 
 
 @dataclass(frozen=True)

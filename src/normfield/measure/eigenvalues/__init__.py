@@ -1,0 +1,1 @@
+"""The largest eigenvalues: block Lanczos, small matrices whole, results."""

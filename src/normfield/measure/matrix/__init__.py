@@ -1,0 +1,1 @@
+"""The measured matrix, known by its products: operators, tangents, and the checked way to them."""

@@ -1,0 +1,1 @@
+"""The curvature as an optimizer sees it."""

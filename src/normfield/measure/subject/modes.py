@@ -1,0 +1,132 @@
+"""Which statistics every batch norm of a module uses while it is measured.
+
+[Hoffer] is Hoffer, Hubara and Soudry, "Train longer, generalize better", NeurIPS 2017: ghost batch normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from normfield.errors import InvalidInput
+from normfield.measure.subject.replaced import replaced
+
+_TORCH_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+
+
+def _by_batch(layer: _BatchNorm, x: Tensor) -> Tensor:
+    """Normalise by x's own mean and biased variance; gradients flow through both; no buffer is read or written."""
+    layer._check_input_dim(x)
+    return F.batch_norm(x, None, None, layer.weight, layer.bias, training=True, eps=layer.eps)
+
+
+def _by_frozen_batch(layer: _BatchNorm, x: Tensor) -> Tensor:
+    """The same numbers as `_by_batch`, with mean and variance as constants of differentiation."""
+    layer._check_input_dim(x)
+    positions = [d for d in range(x.dim()) if d != 1]
+    variance, mean = torch.var_mean(x.detach(), positions, correction=0)
+    return F.batch_norm(x, mean, variance, layer.weight, layer.bias, training=False, eps=layer.eps)
+
+
+def _by_running(layer: _BatchNorm, x: Tensor) -> Tensor:
+    """Normalise by the module's own buffers, as `eval()` does."""
+    layer._check_input_dim(x)
+    return F.batch_norm(
+        x, layer.running_mean, layer.running_var, layer.weight, layer.bias, training=False, eps=layer.eps
+    )
+
+
+def _by_group(
+    normalise: Callable[[_BatchNorm, Tensor], Tensor], size: int, layer: _BatchNorm, x: Tensor
+) -> Tensor:
+    """Normalise every `size` consecutive samples by themselves [Hoffer]."""
+    return torch.cat([normalise(layer, group) for group in x.split(size)])
+
+
+_FORWARDS: dict[str, Callable[[_BatchNorm, Tensor], Tensor]] = {
+    "batch": _by_batch,
+    "frozen": _by_frozen_batch,
+    "running": _by_running,
+}
+STATISTICS = tuple(_FORWARDS)
+
+
+def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
+    """The module's batch norms by name, each once."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
+
+
+def _check(layers: dict[str, _BatchNorm], statistics: str) -> None:
+    for name, layer in layers.items():
+        if type(layer).forward not in _TORCH_FORWARDS:
+            raise InvalidInput(
+                expected="batch norms that compute what torch's own compute",
+                got=f"{type(layer).__name__} at {name!r} with a forward of its own",
+                instead="derive it from nn.Module instead of a batch norm, and it is measured as it is",
+            )
+        if statistics == "running" and (layer.running_mean is None or layer.running_var is None):
+            raise InvalidInput(
+                expected='batch norms with running statistics for statistics="running"',
+                got=f"track_running_stats=False at {name!r}",
+                instead='use statistics="batch" or "frozen"',
+            )
+
+
+def _check_ghosts(layers: dict[str, _BatchNorm], statistics: str) -> None:
+    if statistics == "running":
+        raise InvalidInput(
+            expected='statistics="batch" or "frozen" with a ghost_batch_size',
+            got='"running"',
+            instead="leave ghost_batch_size out: running statistics know no batch",
+        )
+    if not layers:
+        raise InvalidInput(
+            expected="a model with batch norm for a ghost_batch_size",
+            got="one without",
+            instead="leave it out",
+        )
+
+
+@contextmanager
+def batch_norm_statistics(
+    model: nn.Module, statistics: str, ghost_batch_size: int | None = None
+) -> Iterator[None]:
+    """While open, every batch norm of the model normalises by the chosen statistics and writes no buffer.
+
+    Only the instances' ``forward`` is replaced, and it is put back, also when the body raises; the mode (train or
+    eval) of every submodule stays as it is.
+
+    With a ghost batch size g, each group of g consecutive samples has its own statistics [Hoffer]. Where samples
+    meet in batch norms only, the outputs are then those of the groups one by one, and a loss that is the mean over
+    its samples is the mean of the groups' losses; so its curvature is that of batches of g samples each.
+
+    Parameters
+    ----------
+    model : nn.Module
+    statistics : {"batch", "frozen", "running"}
+        The batch's own with gradient flowing through them; the batch's own as constants; the module's buffers.
+    ghost_batch_size : int, optional
+        g, which divides the first dimension of what the batch norms get.
+
+    Raises
+    ------
+    InvalidInput
+        Unknown statistics; a batch norm with a forward of its own; "running" without running statistics, or with
+        ghost batches; ghost batches of a model without batch norm.
+    """
+    if statistics not in _FORWARDS:
+        raise InvalidInput(expected=f"statistics one of {', '.join(STATISTICS)}", got=repr(statistics))
+    layers = batch_norms(model)
+    _check(layers, statistics)
+    normalise = _FORWARDS[statistics]
+    if ghost_batch_size is not None:
+        _check_ghosts(layers, statistics)
+        normalise = partial(_by_group, normalise, ghost_batch_size)
+    with replaced("forward", {layer: partial(normalise, layer) for layer in layers.values()}):
+        yield
