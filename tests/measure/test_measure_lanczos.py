@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import block_diag
 from torch import Tensor
 
 from normfield.measure.eigenvalues.krylov import KrylovSpace
@@ -218,3 +219,21 @@ def test_only_what_is_missing_costs_products() -> None:
     assert found.status == "converged"
     np.testing.assert_allclose(found.values, values[:10], rtol=1e-3)
     assert found.products - found.check.products <= 35  # 54 where every step takes all ten ways out
+
+
+def test_separate_blocks_give_all_their_large_eigenvalues() -> None:
+    """Every start row sees one block only, and a block may hold several wanted values or none."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        blocks = [rng.standard_normal((12, 12)) * rng.uniform(0.5, 2) for _ in range(4)]
+        matrix = torch.as_tensor(block_diag(*(block @ block.T for block in blocks)))
+        rows = torch.as_tensor(block_diag(*rng.standard_normal((4, 1, 12))))
+        noise = torch.Generator().manual_seed(seed)
+        found = largest_eigenpairs(
+            lambda q, matrix=matrix: matrix @ q,
+            48,
+            lambda rows=rows: rows,
+            Goal(4, 1e-3, 500, 1e-15),
+            [lambda noise=noise: torch.randn(1, 48, generator=noise, dtype=torch.float64)],
+        )
+        np.testing.assert_allclose(found.values, np.linalg.eigvalsh(matrix)[::-1][:4], rtol=1e-3)
