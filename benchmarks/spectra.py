@@ -12,7 +12,7 @@ trace     Normfield at a standard error of 1 %. Peers' Hutchinson with as many p
 density   2 random starts of 30 Lanczos steps each for everyone; the error is that of the density's mean. Without
           PyHessian, whose density calls torch.eig, which torch has no more.
 
-Settings are chosen with two seeds and timed with others.
+Settings are chosen with six seeds (top ten) or two, and timed with others.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ from yardstick import YARDSTICK, Problem, problem
 OURS = "normfield"
 LEAST_TOP, LEAST_TRACE = 1e-3, 0.01
 SEEDS = (101, 102)
+TOP_SEEDS = range(
+    101, 107
+)  # two let a setting pass whose error in the timed rounds was ten times what is allowed
 MOST_PROBES = 500
 
 
@@ -79,7 +82,7 @@ def chosen_top(tool: str, given: Problem, exact: References) -> Contender:
     errors = {}
     for setting in settings:
         own = Contender(tool, setting, call, True)
-        errors[setting] = max(top_error(own.prepare(given)(seed)(), exact.of(tool)) for seed in SEEDS)
+        errors[setting] = max(top_error(own.prepare(given)(seed)(), exact.of(tool)) for seed in TOP_SEEDS)
         if errors[setting] <= LEAST_TOP:
             return own
     return Contender(tool, min(settings, key=lambda setting: errors[setting]), call, False)

@@ -57,7 +57,8 @@ def test_the_budget_holds_and_what_is_cut_is_said(budget):
 
 
 def test_more_time_gives_more():
-    short, long = diagnosed(0.2)[0], diagnosed(20.0)[0]
+    fast = Slow(per_sample=5e-5)  # twenty seconds are then ten times what a short search takes
+    short, long = diagnosed(0.2, fast)[0], diagnosed(20.0, fast)[0]
     assert short.answers["trained"].status == "cut"
     assert long.answers["measured"].max_learning_rate > 0
     assert long.answers["trained"].status == "answered"
