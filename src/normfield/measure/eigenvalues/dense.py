@@ -17,7 +17,7 @@ from torch import Tensor
 from normfield.measure.eigenvalues.krylov import NotFinite
 from normfield.measure.eigenvalues.lanczos import CONVERGED, NOT_FINITE, Eigenpairs, LargestCheck
 from normfield.measure.matrix.operators import MeanOperator
-from normfield.measure.subject.losses import ScaledIdentity, SoftmaxHessian
+from normfield.measure.subject.losses import rooted
 
 ROWS = 512
 """The largest matrix that is built unasked."""
@@ -56,9 +56,7 @@ class DenseCost:
 def _rows(operator: MeanOperator) -> Iterator[Tensor]:
     """The rows of A, one backward pass each: row j is Jᵀ·(column j of R)."""
     for weight, part in operator.parts():
-        hessian = part.output_hessian
-        if not isinstance(hessian, ScaledIdentity | SoftmaxHessian):
-            raise TypeError("the dual Gram matrix needs an output Hessian with a root")
+        hessian = rooted(part.output_hessian)
         for unit in torch.eye(part.outputs.numel(), device=part.outputs.device, dtype=part.outputs.dtype):
             yield part.pull_back(hessian.root(weight**0.5 * unit.view(part.outputs.shape)))
 
@@ -72,7 +70,7 @@ def _gram(rows: Tensor) -> np.ndarray:
     return total.cpu().numpy()
 
 
-def _completed(vectors: Tensor, count: int) -> Tensor:
+def completed(vectors: Tensor, count: int) -> Tensor:
     """Rows (count, P): orthonormal, beginning with the given ones, the rest from the unit vectors."""
     missing = count - len(vectors)
     if missing == 0:
@@ -124,7 +122,7 @@ def dual_eigenpairs(operator: MeanOperator, wanted: int) -> Eigenpairs:
     values, left = np.maximum(values[::-1][:wanted], 0.0), left[:, ::-1][:, :wanted]
     above = values > len(rows) * torch.finfo(rows.dtype).eps * values[0]
     vectors = torch.from_numpy(left[:, above].T.copy()).to(rows) @ rows
-    vectors = _completed(vectors / vectors.norm(dim=1, keepdim=True), wanted)
+    vectors = completed(vectors / vectors.norm(dim=1, keepdim=True), wanted)
     values = np.concatenate([values, np.zeros(wanted - len(values))])
     return _pairs(values, vectors, (vectors[:1] @ rows.T) @ rows, len(rows))
 

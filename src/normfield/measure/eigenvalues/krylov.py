@@ -44,6 +44,12 @@ class Ritz:
     coefficients: np.ndarray
 
 
+def _eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, ascending, and eigenvectors, by torch: numpy's own threads would compete with those of products."""
+    values, vectors = torch.linalg.eigh(torch.from_numpy(matrix))
+    return values.numpy(), vectors.numpy()
+
+
 def _inner(left: Tensor, right: Tensor) -> np.ndarray:
     """left·rightᵀ in float64 on the host."""
     return (left @ right.T).double().cpu().numpy()
@@ -72,7 +78,7 @@ def _independent(rows: Tensor, limit: float) -> Tensor:
     """Orthonormal combinations of rows (b, P) whose singular value exceeds limit (and the Gram matrix's noise)."""
     if len(rows) == 0:
         return rows
-    values, vectors = np.linalg.eigh(_inner(rows, rows))
+    values, vectors = _eigh(_inner(rows, rows))
     kept = (values > limit**2) & (values > _noise(rows) * values[-1])
     if len(rows) == 1 and kept.all():
         return rows.mul_(float(values[0]) ** -0.5)
@@ -124,7 +130,7 @@ class KrylovSpace:
     @property
     def scale(self) -> float:
         """The largest modulus of a Ritz value, 0 for an empty space."""
-        return float(np.abs(np.linalg.eigvalsh(self._seen)).max()) if self.dimension else 0.0
+        return float(np.abs(_eigh(self._seen)[0]).max()) if self.dimension else 0.0
 
     @property
     def ways_out(self) -> int:
@@ -154,7 +160,7 @@ class KrylovSpace:
 
     def ritz(self, since: int = 0) -> Ritz:
         """Eigenvalues of T, or of its part from basis vector `since` on."""
-        values, vectors = np.linalg.eigh(self._seen[since:, since:])
+        values, vectors = _eigh(self._seen[since:, since:])
         values, vectors = values[::-1], vectors[:, ::-1]
         loads = self._sent[since:].T @ vectors
         squares = np.einsum("ik,ij,jk->k", loads, self._outside_gram, loads)
@@ -215,7 +221,7 @@ class KrylovSpace:
 
     def _condense(self) -> None:
         """Turn F's rows to its principal directions, so that what combinations of them have settled can be dropped."""
-        _, turn = np.linalg.eigh(_gram(self._outside))
+        _, turn = _eigh(_gram(self._outside))
         self._outside = [_combine_blocks(turn, self._outside)]
         self._sent = self._sent @ turn
 

@@ -3,15 +3,16 @@
 Block Lanczos with full reorthogonalisation. A Ritz value θ with residual norm r is off by at most r, and by at most
 r²/δ where δ is its distance from the rest of the spectrum [Parlett, *The Symmetric Eigenvalue Problem*, theorem
 11.7.1]; the smaller of the two is the error estimate, with δ the distance to the largest Ritz value outside the
-wanted set, or to what the check below saw. That δ is itself an estimate: within a cluster closer than r only the
-bound r, which results give as `residual`, is certain; wanting the whole cluster resolves it.
+wanted set, or to what the check below saw, with their residuals on top where the sum is below it too. That δ is itself
+an estimate: within a cluster closer than r only the bound r, which results give as `residual`, is certain; wanting the
+whole cluster resolves it.
 
 A step expands by the residuals of those wanted Ritz vectors that are not within the tolerance yet: where nine of ten
 are there, it costs one product, not ten.
 
 Lanczos sees only what its start contains. Hence a second step: after convergence a random vector, orthogonal to all
-that was found, opens a chain of its own, for at least two products and until its Ritz value plus its residual is below
-the largest found. If the wanted eigenvalues move, both chains go on as one.
+that was found, opens a chain of its own, for at least `Goal.least_check` products and until its Ritz value plus its
+residual is below the least wanted. If the wanted eigenvalues move, both chains go on as one.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class Eigenpairs:
 class Goal:
     """How many eigenvalues, to what relative tolerance and round-off, at what cost.
 
+    ``blind`` products of a check do no more than turn its random start towards large eigenvalues.
     ``deadline`` is a reading of ``time.monotonic()``: past it, no further product is begun, and before it no more at
     once than fit at the pace of those before.
     """
@@ -116,6 +118,12 @@ class Goal:
     max_products: int
     rounding: float
     deadline: float = math.inf
+    blind: int = 0
+
+    @property
+    def least_check(self) -> int:
+        """The least products of a check."""
+        return self.blind + (CHECK_PRODUCTS[0] if self.wanted == 1 else LEAST_OF_SEVERAL)
 
 
 def error_estimates(ritz: Ritz, goal: Goal, rest: float = -math.inf) -> np.ndarray:
@@ -124,11 +132,19 @@ def error_estimates(ritz: Ritz, goal: Goal, rest: float = -math.inf) -> np.ndarr
     ``rest`` is what was seen elsewhere of the largest eigenvalue that is not wanted.
     """
     values, estimates = ritz.values[: goal.wanted], ritz.residuals[: goal.wanted]
-    rest = max([rest, *ritz.values[goal.wanted : goal.wanted + 1]])
+    others = zip(ritz.values[goal.wanted :], ritz.residuals[goal.wanted :], strict=True)
+    rest = max([rest, *(sight(value, r, values[-1]) for value, r in others)])
     if rest > -math.inf:
         gaps = np.maximum(values - rest, np.finfo(float).tiny)
         estimates = estimates * np.minimum(estimates / gaps, 1.0)
     return estimates + goal.rounding * np.abs(ritz.values).max()
+
+
+def sight(value: float, residual: float, wanted: float) -> float:
+    """The most that a Ritz value says of eigenvalues below the wanted ones: its upper end, where that is below too."""
+    if not value < wanted:
+        return -math.inf
+    return value + residual if value + residual < wanted else value
 
 
 def _note(seen: float, residual: float, found: float, restarts: int) -> str:
@@ -213,19 +229,20 @@ class _Search:
     @property
     def can_look_again(self) -> bool:
         """Whether the budget holds a check (or none is needed, because the space is complete)."""
-        return self.left >= min(CHECK_PRODUCTS[0], self._size - self.space.dimension)
+        return self.left >= min(CHECK_PRODUCTS[0] + self.goal.blind, self._size - self.space.dimension)
 
     def look_again(self) -> bool:
         """Follow a random chain; True where the wanted eigenvalues moved, so that the search must go on."""
         wanted, start = self.goal.wanted, self.space.products
         ritz = self.space.ritz()
-        before, others = ritz.values[:wanted], ritz.values[wanted : wanted + 1]
+        before = ritz.values[:wanted]
+        others = zip(ritz.values[wanted:], ritz.residuals[wanted:], strict=True)
         self.space.compress(wanted)  # what was found is all that the chain need be orthogonal to
         seen = residual = float("nan")
         since = self.space.dimension
         if self._open_chain():
             seen, residual = self._follow_chain(since, float(before[-1]))
-        self.rest = max([-math.inf, *others, *self._sight(seen, residual, before)])
+        self.rest = max(sight(value, r, before[-1]) for value, r in [*others, (seen, residual)])
         after = self.space.ritz().values[:wanted]
         moved = bool((after - before > self._allowed(before)).any())
         products, restarts = self.check.products + self.space.products - start, self.check.restarts + moved
@@ -233,18 +250,12 @@ class _Search:
         self.check = LargestCheck(seen, residual, products, restarts, note)
         return moved
 
-    @staticmethod
-    def _sight(seen: float, residual: float, found: np.ndarray) -> list[float]:
-        """The most that a chain saw below the wanted eigenvalues, or nothing."""
-        return [value for value in (seen, seen + residual) if value < found[-1]][-1:]
-
     def _follow_chain(self, since: int, found: float) -> tuple[float, float]:
         """Lanczos within the chain that began at row `since`, until it lies below the least wanted value or above it.
 
         Its largest Ritz value and residual.
         """
-        least, most = CHECK_PRODUCTS
-        least = least if self.goal.wanted == 1 else LEAST_OF_SEVERAL
+        least, most = self.goal.least_check, CHECK_PRODUCTS[1]
         while True:
             chain, spent = self.space.ritz(since), self.space.dimension - since
             seen, residual = float(chain.values[0]), float(chain.residuals[0])

@@ -38,7 +38,7 @@ class Curvature:
     vectors : Tensor
         (P, k) eigenvectors as columns of unit norm, flat in the order of the trainable parameters.
     residual : float
-        ‖Gv − λv‖/|λ| of the largest.
+        ‖Gv − λv‖/|λ| of the largest, or an upper bound on it from the dual matrix: an eigenvalue lies within it.
     error : float
         Estimated relative error of the largest.
     products : int

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from normfield.errors import InvalidInput
-from normfield.measure.eigenvalues.dense import DenseCost, dual_eigenpairs, primal_eigenpairs
+from normfield.measure.eigenvalues.dense import DenseCost, completed, dual_eigenpairs, primal_eigenpairs
 from normfield.measure.eigenvalues.lanczos import Eigenpairs, Goal, largest_eigenpairs
-from normfield.measure.eigenvalues.starts import random_output_row, random_row, start_block, wanted
+from normfield.measure.eigenvalues.starts import (
+    dual_start_block,
+    random_output_row,
+    random_row,
+    start_block,
+    wanted,
+)
+from normfield.measure.matrix.dual import DualOperator
+from normfield.measure.matrix.operators import MeanOperator
 from normfield.measure.matrix.prepared import Prepared
 
 ROUNDING = 4
@@ -71,8 +80,45 @@ def solve(measured: Prepared, question: Question) -> Solution:
         return Solution(primal_eigenpairs(operator, need.eigenvalues, measured.like), "dense", need.cluster)
     rounding = ROUNDING * torch.finfo(function.dtype).eps
     goal = Goal(need.eigenvalues, question.tolerance, budget, rounding, question.deadline)
+    iterate = _by_dual_lanczos if _has_short_dual(measured, goal) else _by_lanczos
+    return Solution(iterate(measured, operator, goal), "lanczos", need.cluster)
+
+
+def _has_short_dual(measured: Prepared, goal: Goal) -> bool:
+    """Whether vectors of outputs are shorter than those of parameters; several batches would be linearised twice."""
+    fits = goal.wanted <= measured.outputs < measured.function.size
+    return measured.has_root and fits and len(measured.batches.items) == 1
+
+
+def _by_dual_lanczos(measured: Prepared, operator: MeanOperator, goal: Goal) -> Eigenpairs:
+    """In the space of the outputs, where orthogonalising costs little; the vectors pulled back at the end."""
+    dual = DualOperator(operator, measured.outputs)
     generator = torch.Generator().manual_seed(measured.seed)
     pairs = largest_eigenpairs(
+        dual.product,
+        dual.size,
+        partial(
+            dual_start_block, operator, dual, measured.loss, measured.output_shape, goal.wanted, generator
+        ),
+        replace(goal, blind=1),  # a draw among the parameters is pulled back before its first product
+        (partial(random_row, measured.like, dual.size, generator),),
+    )
+    return replace(pairs, vectors=_pulled_back(pairs, dual))
+
+
+def _pulled_back(pairs: Eigenpairs, dual: DualOperator) -> Tensor:
+    """Eigenvectors Aᵀu/‖Aᵀu‖ of G (k, P); those of eigenvalue 0, which Aᵀ takes to 0, from what is left."""
+    if len(pairs.values) == 0:
+        return pairs.vectors
+    above = pairs.values > dual.size * torch.finfo(pairs.vectors.dtype).eps * pairs.values[0]
+    rows = torch.stack([dual.pull_back(u) for u in pairs.vectors[torch.from_numpy(above)]])
+    return completed(rows / rows.norm(dim=1, keepdim=True), len(above))
+
+
+def _by_lanczos(measured: Prepared, operator: MeanOperator, goal: Goal) -> Eigenpairs:
+    """In the space of the parameters."""
+    function, generator = measured.function, torch.Generator().manual_seed(measured.seed)
+    return largest_eigenpairs(
         operator.product,
         function.size,
         partial(start_block, operator, measured.loss, measured.output_shape, goal.wanted, generator),
@@ -82,4 +128,3 @@ def solve(measured: Prepared, question: Question) -> Solution:
             partial(random_row, measured.like, function.size, generator),
         ),
     )
-    return Solution(pairs, "lanczos", need.cluster)

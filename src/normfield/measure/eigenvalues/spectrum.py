@@ -18,7 +18,6 @@ METHODS = ("auto", "lanczos", "dense")
 
 
 def check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
-    """Refuse a tolerance that is no number above round-off."""
     """Refuse a tolerance that is no positive number or below what the dtype can hold."""
     least = 2 * ROUNDING * torch.finfo(dtype).eps
     if not isinstance(tolerance, int | float) or not 0 < tolerance < math.inf:

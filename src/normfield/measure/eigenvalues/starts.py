@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from normfield.measure.matrix.dual import DualOperator
 from normfield.measure.matrix.operators import Linearisation, MeanOperator
 from normfield.measure.subject.losses import CrossEntropy, Loss, ScaledIdentity, SoftmaxHessian, Squared
 from normfield.measure.subject.softmax import class_covariance
@@ -80,6 +81,19 @@ def _output_directions(outputs: int, count: int, generator: torch.Generator) -> 
     return list(torch.linalg.qr(mixture).Q.T)
 
 
+def _common_directions(
+    operator: MeanOperator, loss: Loss, output_shape: tuple[int, ...], count: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Output directions, the same for every sample, likely to be curved most; none where the loss does not say."""
+    if isinstance(loss, CrossEntropy):
+        tail = (1,) * (len(output_shape) - 1)
+        return [d.reshape(-1, *tail) for d in _softmax_directions(operator, count)]
+    if isinstance(loss, Squared):
+        outputs = math.prod(output_shape)
+        return [d.reshape(output_shape) for d in _output_directions(outputs, count, generator)]
+    return []
+
+
 def start_block(
     operator: MeanOperator, loss: Loss, output_shape: tuple[int, ...], count: int, generator: torch.Generator
 ) -> Tensor:
@@ -89,16 +103,22 @@ def start_block(
     gradient, and random rows.
     """
     count = min(count, LARGEST_CLUSTER)
-    if isinstance(loss, CrossEntropy):
-        tail = (1,) * (len(output_shape) - 1)
-        directions = [d.reshape(-1, *tail) for d in _softmax_directions(operator, count)]
-    elif isinstance(loss, Squared):
-        outputs = math.prod(output_shape)
-        directions = [d.reshape(output_shape) for d in _output_directions(outputs, count, generator)]
-    else:
-        rows = [
-            operator.gradient()[None],
-            *(random_output_row(operator, generator) for _ in range(count - 1)),
-        ]
-        return torch.cat(rows)
-    return torch.stack([operator.pull_back(_constant(direction)) for direction in directions])
+    directions = _common_directions(operator, loss, output_shape, count, generator)
+    if directions:
+        return torch.stack([operator.pull_back(_constant(direction)) for direction in directions])
+    rows = [operator.gradient()[None], *(random_output_row(operator, generator) for _ in range(count - 1))]
+    return torch.cat(rows)
+
+
+def dual_start_block(
+    operator: MeanOperator,
+    dual: DualOperator,
+    loss: Loss,
+    output_shape: tuple[int, ...],
+    count: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Rows (b, N) to start from in the space of the outputs: the same directions, before Jᵀ."""
+    count = min(count, LARGEST_CLUSTER)
+    directions = _common_directions(operator, loss, output_shape, count, generator)
+    return torch.stack([dual.of_outputs(_constant(direction)) for direction in directions])

@@ -33,6 +33,10 @@ class RootedHessian(OutputHessian, Protocol):
         """R·direction, RRᵀ = H."""
         ...
 
+    def transposed_root(self, direction: Tensor) -> Tensor:
+        """Rᵀ·direction."""
+        ...
+
 
 class Loss(Protocol):
     """What a measurement asks of a loss."""
@@ -108,6 +112,10 @@ class ScaledIdentity:
         """√weight·direction."""
         return self.weight**0.5 * direction
 
+    def transposed_root(self, direction: Tensor) -> Tensor:
+        """√weight·direction: R is symmetric."""
+        return self.root(direction)
+
 
 @dataclass(frozen=True)
 class Squared:
@@ -159,6 +167,19 @@ class SoftmaxHessian:
         """√weight·√p∘(v − √p·√pᵀv), because diag(√p)(1 − √p√pᵀ)²diag(√p) = diag p − ppᵀ."""
         s = self.p.sqrt()
         return self.weight**0.5 * s * (direction - s * (s * direction).sum(1, keepdim=True))
+
+    def transposed_root(self, direction: Tensor) -> Tensor:
+        """√weight·(v − √p·√pᵀv) of v = √p∘direction."""
+        s = self.p.sqrt()
+        scaled = s * direction
+        return self.weight**0.5 * (scaled - s * (s * scaled).sum(1, keepdim=True))
+
+
+def rooted(hessian: OutputHessian) -> RootedHessian:
+    """The same H, which must have a root: whoever asks has looked at the loss before."""
+    if not isinstance(hessian, ScaledIdentity | SoftmaxHessian):
+        raise TypeError("this needs an output Hessian with a root")
+    return hessian
 
 
 @dataclass(frozen=True)

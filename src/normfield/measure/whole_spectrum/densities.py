@@ -15,9 +15,9 @@ from normfield.errors import InvalidInput, NumericalFailure
 from normfield.measure.eigenvalues.dense import ROWS, ROWS_BYTES, dual_eigenvalues, primal_eigenvalues
 from normfield.measure.eigenvalues.krylov import NotFinite
 from normfield.measure.eigenvalues.lanczos import CONVERGED, NOT_FINITE
+from normfield.measure.matrix.dual import DualOperator
 from normfield.measure.matrix.prepared import Prepared, check_choice, check_count, deadline, prepared
 from normfield.measure.whole_spectrum.density_result import SpectralDensity
-from normfield.measure.whole_spectrum.dual import DualOperator
 from normfield.measure.whole_spectrum.quadrature import Rule, random_rules
 
 METHODS = ("auto", "lanczos", "exact")

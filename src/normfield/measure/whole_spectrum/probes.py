@@ -19,7 +19,7 @@ from torch import Tensor
 from normfield.measure.eigenvalues.starts import LARGEST_CLUSTER, start_block
 from normfield.measure.matrix.operators import Linearisation, MeanOperator
 from normfield.measure.matrix.prepared import Prepared
-from normfield.measure.subject.losses import ScaledIdentity, SoftmaxHessian
+from normfield.measure.subject.losses import rooted
 
 
 class Probes(Protocol):
@@ -127,11 +127,8 @@ class OutputProbes:
 
     def _squares(self, part: Linearisation, direction: Tensor) -> np.ndarray:
         """‖JᵀR·direction‖² by parameter, one backward pass."""
-        hessian = part.output_hessian
-        if not isinstance(hessian, ScaledIdentity | SoftmaxHessian):
-            raise TypeError("probes of the outputs need an output Hessian with a root")
         self._spent += 1
-        image = part.pull_back(hessian.root(direction))
+        image = part.pull_back(rooted(part.output_hessian).root(direction))
         return _by_parameter(piece.square() for piece in self._measured.function.split(image))
 
 
