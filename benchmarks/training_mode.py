@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from largest_by_tool import TOOLS, Tool
 from modules import MAKERS, Subject, subject
 from outcome import Outcome, Verdict, arguments, conclude
-from tools import TOOLS, Tool
 from torch import Tensor, nn
 from truth import Extremes, extremes
 

@@ -34,15 +34,15 @@ class PreActBlock(nn.Module):
 class PreActResNet(nn.Module):
     """Four stages of blocks for images of 32 × 32 pixels; each stage after the first halves them."""
 
-    def __init__(self, blocks, classes=10):
+    def __init__(self, blocks=(2, 2, 2, 2), width=64, classes=10):
         super().__init__()
-        self.in_planes = 64
-        self.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
-        self.layer1 = self._stage(64, blocks[0], stride=1)
-        self.layer2 = self._stage(128, blocks[1], stride=2)
-        self.layer3 = self._stage(256, blocks[2], stride=2)
-        self.layer4 = self._stage(512, blocks[3], stride=2)
-        self.linear = nn.Linear(512, classes)
+        self.in_planes = width
+        self.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+        self.layer1 = self._stage(width, blocks[0], stride=1)
+        self.layer2 = self._stage(2 * width, blocks[1], stride=2)
+        self.layer3 = self._stage(4 * width, blocks[2], stride=2)
+        self.layer4 = self._stage(8 * width, blocks[3], stride=2)
+        self.linear = nn.Linear(8 * width, classes)
 
     def _stage(self, planes, blocks, stride):
         layers = []
@@ -62,4 +62,4 @@ class PreActResNet(nn.Module):
 def make(seed=0):
     """An untrained network; restarts of training ask for it with other seeds."""
     torch.manual_seed(seed)
-    return PreActResNet([2, 2, 2, 2])
+    return PreActResNet()

@@ -1,14 +1,19 @@
 """Users' forward methods as descriptions: the rebuilt network with the same weights computes the same function."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from user_modules import VGG, Perceptron, PreActResNet, Written
+from user_modules import VGG, Perceptron, Written
 
 import normfield as nf
+from normfield.data import load_target
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PreActResNet = load_target(f"{EXAMPLES / 'preact_resnet18.py'}:PreActResNet")
 
 
 def rebuilt(model, shape):

@@ -61,7 +61,7 @@ def test_plot_labels_keep_their_quotes():
 
 def test_lone_surrogates_do_not_break_the_file():
     for text in (escaped("a\udcff"), plot_text("a\udcff"), script_json("a\udcff")):
-        text.encode("utf-8")
+        assert text.encode("utf-8").decode("utf-8") == text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from normfield.diagnosis.trust import has_rate, is_bound
 from normfield.errors import InvalidInput, NormfieldError
 from normfield.samples import count
 from normfield.train import CriticalLearningRate, critical_learning_rate
+from normfield.train.shown import interval_of
 from normfield.train.trials import INTERRUPTED
 
 _BLIND_START = 0.1
@@ -135,7 +135,7 @@ def _answer(found: CriticalLearningRate, asked: Asked, plan: Training, seconds: 
         name="trained",
         status="answered",
         max_learning_rate=found.value,
-        interval=_interval(found),
+        interval=interval_of(found),
         seconds=seconds,
         assumes=_words(found, plan) + (f" Cut: {cut}." if cut else ""),
         detail=found,
@@ -156,14 +156,6 @@ def _why_not(found: CriticalLearningRate, plan: Training) -> str:
     if first is None or first.low is None or first.high is None:
         return reason
     return f"{reason}; runs of {plan.steps} steps diverge from somewhere between {first.low:.3g} and {first.high:.3g}"
-
-
-def _interval(found: CriticalLearningRate) -> tuple[float, float] | None:
-    """The boundary less and more its error bar: spread over restarts and half-width of the brackets."""
-    if found.log10 is None:
-        return None
-    bar = math.hypot(found.spread or 0.0, found.half_width or 0.0)
-    return 10 ** (found.log10 - bar), 10 ** (found.log10 + bar)
 
 
 def _words(found: CriticalLearningRate, plan: Training) -> str:
