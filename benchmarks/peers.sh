@@ -6,11 +6,11 @@ PYTHON="${PYTHON:-python3}"
 PIP=".venv-peers/bin/python -m pip --quiet --disable-pip-version-check"
 
 [ -x .venv-peers/bin/python ] || "$PYTHON" -m venv .venv-peers
-if ! cmp -s peers.txt .venv-peers/installed; then
+if ! cat peers.txt ../pyproject.toml | cmp -s - .venv-peers/installed; then
   echo "Setting up benchmarks/.venv-peers (once; torch is the largest part) ..." >&2
   $PIP install -r peers.txt
   # Without its dependencies: it asks for torchvision, which nothing here uses.
   $PIP install --no-deps pyhessian==0.1
   $PIP install -e ..
-  cp peers.txt .venv-peers/installed
+  cat peers.txt ../pyproject.toml > .venv-peers/installed
 fi
