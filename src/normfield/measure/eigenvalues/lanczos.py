@@ -107,8 +107,6 @@ class Eigenpairs:
 @dataclass(frozen=True)
 class Goal:
     """How many eigenvalues, to what relative tolerance and round-off, at what cost.
-
-    ``blind`` products of a check do no more than turn its random start towards large eigenvalues.
     ``deadline`` is a reading of ``time.monotonic()``: past it, no further product is begun, and before it no more at
     once than fit at the pace of those before.
     """
@@ -118,12 +116,11 @@ class Goal:
     max_products: int
     rounding: float
     deadline: float = math.inf
-    blind: int = 0
 
     @property
     def least_check(self) -> int:
         """The least products of a check."""
-        return self.blind + (CHECK_PRODUCTS[0] if self.wanted == 1 else LEAST_OF_SEVERAL)
+        return CHECK_PRODUCTS[0] if self.wanted == 1 else LEAST_OF_SEVERAL
 
 
 def error_estimates(ritz: Ritz, goal: Goal, rest: float = -math.inf) -> np.ndarray:
@@ -229,7 +226,7 @@ class _Search:
     @property
     def can_look_again(self) -> bool:
         """Whether the budget holds a check (or none is needed, because the space is complete)."""
-        return self.left >= min(CHECK_PRODUCTS[0] + self.goal.blind, self._size - self.space.dimension)
+        return self.left >= min(CHECK_PRODUCTS[0], self._size - self.space.dimension)
 
     def look_again(self) -> bool:
         """Follow a random chain; True where the wanted eigenvalues moved, so that the search must go on."""

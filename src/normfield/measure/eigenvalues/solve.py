@@ -14,6 +14,7 @@ from normfield.measure.eigenvalues.lanczos import Eigenpairs, Goal, largest_eige
 from normfield.measure.eigenvalues.starts import (
     dual_start_block,
     random_output_row,
+    random_pushed_row,
     random_row,
     start_block,
     wanted,
@@ -100,8 +101,11 @@ def _by_dual_lanczos(measured: Prepared, operator: MeanOperator, goal: Goal) -> 
         partial(
             dual_start_block, operator, dual, measured.loss, measured.output_shape, goal.wanted, generator
         ),
-        replace(goal, blind=1),  # a draw among the parameters is pulled back before its first product
-        (partial(random_row, measured.like, dual.size, generator),),
+        goal,
+        (
+            partial(random_pushed_row, dual, measured.like, measured.function.size, generator),
+            partial(random_row, measured.like, dual.size, generator),
+        ),
     )
     return replace(pairs, vectors=_pulled_back(pairs, dual))
 

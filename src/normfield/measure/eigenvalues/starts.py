@@ -54,6 +54,12 @@ def random_output_row(operator: MeanOperator, generator: torch.Generator) -> Ten
     return operator.pull_back(direction)[None]
 
 
+def random_pushed_row(dual: DualOperator, like: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """A·(normal noise in the P parameters) as one row (1, N): a draw from N(0, AAᵀ), which favours large ones."""
+    noise = torch.randn(size, generator=generator, dtype=torch.float32)
+    return dual.push_forward(noise.to(like))[None]
+
+
 def random_row(like: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """Normal noise (1, P), of the dtype and on the device of another tensor."""
     return torch.randn(1, size, generator=generator, dtype=torch.float64).to(like)

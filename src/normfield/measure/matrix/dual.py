@@ -60,6 +60,10 @@ class DualOperator:
             [self._row(weight, part, direction(part)) for weight, part in self._operator.parts()]
         )
 
+    def push_forward(self, vector: Tensor) -> Tensor:
+        """A·vector (N,), for a vector (P,); not compared with Aᵀ, which the products with it do."""
+        return self._operator.by_some_way(lambda: self.of_outputs(lambda part: _pushed(part, vector)))
+
     def _product(self, vector: Tensor) -> Tensor:
         image = self.pull_back(vector)
         back = self.of_outputs(lambda part: _pushed(part, image)).to(image)
