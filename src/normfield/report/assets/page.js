@@ -61,12 +61,18 @@
     plot.frame.querySelector(".save").addEventListener("click", () => save(plot));
   }
 
-  dark.addEventListener("change", () => plots.forEach((plot) => draw(plot)));
-  window.addEventListener("beforeprint", () =>
+  // Paper is light: the reader's dark scheme ends with printing, and that event may come after the plots were fitted.
+  let onPaper = false;
+  dark.addEventListener("change", () => onPaper || plots.forEach((plot) => draw(plot)));
+  window.addEventListener("beforeprint", () => {
+    onPaper = true;
     plots.forEach((plot) => {
       const height = paperHeight * plot.figure.layout.meta.height;
       draw(plot, { width: paperWidth, height, autosize: false }, false);
-    }),
-  );
-  window.addEventListener("afterprint", () => plots.forEach((plot) => draw(plot)));
+    });
+  });
+  window.addEventListener("afterprint", () => {
+    onPaper = false;
+    plots.forEach((plot) => draw(plot));
+  });
 })();
