@@ -1,0 +1,239 @@
+r"""Pairs under any activation by Mehler's series in the correlation.
+
+With h_n = He_n/√n! and coefficients c_n = E f(g)h_n(g), Mehler's formula reads
+
+    E f_i(g_i) f_j(g_j) = Σ_n c_n^i c_n^j ρⁿ,
+
+and integration by parts gives the coefficients of derivatives, (f′)_n = √(n+1) f_{n+1}, also where φ has kinks. The
+coefficients belong to single samples, so that variances may differ. The rest behind order N is at most
+|ρ|^{N+1} √(r_i r_j) with r = E f² − Σ c² (Cauchy–Schwarz), which is the error that is returned; coinciding samples and
+the diagonal (ρ = 1) take E f² itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, to_device
+
+from normfield.network import ActivationFunction
+from normfield.theory import ops
+from normfield.theory.gaussian import derivative
+from normfield.theory.kernels.pair_laws import Arguments, Derivatives, Values
+
+_ORDERS = (40, 80, 160, 320)
+_TOLERANCE = 1e-13
+_REACH = 13.0  # the density beyond is 1e-37
+_GRADED = np.array([4.0**-j for j in range(6)])
+_NODES = 16
+_SAMPLES = 16  # rows of nodes at once
+_ROWS = 64  # rows of pairs at once: a block fits a processor's cache
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Hermite coefficients (orders, B) of φ, ψ and f = gψ, and the moments that the diagonal needs.
+
+    ``moments`` (6, B) holds E φ², E ψ², E g²ψ², E g⁴ψ², E φ, E ψ.
+    """
+
+    value: np.ndarray
+    slope: np.ndarray
+    argued: np.ndarray
+    moments: np.ndarray
+
+    @property
+    def order(self) -> int:
+        """Terms that the series take."""
+        return self.value.shape[0]
+
+
+@cache
+def _legendre() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(_NODES)
+
+
+def _rule(centre: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights (rows, K) of the normal density, fine enough for h_order and around ``centre``."""
+    panels = math.ceil(2 * _REACH * math.sqrt(order) / 14)
+    even = np.linspace(-_REACH, _REACH, max(panels, 12) + 1)
+    around = np.concatenate([-_GRADED, [0.0], _GRADED[::-1]])
+    graded = np.clip(centre, -_REACH, _REACH)[:, None] + around
+    edges = np.concatenate([np.broadcast_to(even, (centre.size, even.size)), graded], axis=1)
+    edges = np.sort(np.clip(edges, -_REACH, _REACH), axis=1)
+    nodes, weights = _legendre()
+    half = np.diff(edges, axis=1)[:, :, None] / 2
+    z = edges[:, :-1, None] + half * (1 + nodes)
+    w = half * weights * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return z.reshape(centre.size, -1), w.reshape(centre.size, -1)
+
+
+def _hermite(z: np.ndarray, order: int) -> np.ndarray:
+    """h_0 … h_{order−1} at the nodes, shape (rows, order, K)."""
+    h = np.empty((z.shape[0], order, z.shape[1]))
+    h[:, 0], h[:, 1] = 1.0, z
+    for n in range(1, order - 1):
+        h[:, n + 1] = (z * h[:, n] - math.sqrt(n) * h[:, n - 1]) / math.sqrt(n + 1)
+    return h
+
+
+def coefficients(phi: ActivationFunction, scale: np.ndarray, shift: float, order: int) -> Coefficients:
+    """Coefficients of φ(β + s g) and φ′(β + s g) for every s, by quadrature on panels around the argument 0."""
+    distinct, back = np.unique(scale, return_inverse=True)
+    shared = shift == 0 or distinct.size == 1
+    parts = [distinct] if shared else np.array_split(distinct, math.ceil(distinct.size / _SAMPLES))
+    found = [_project(phi, part, shift, order + 4, shared) for part in parts]
+    value, slope, moments = (np.concatenate(each, axis=1)[:, back] for each in zip(*found, strict=True))
+    if phi.parity is not None and shift == 0:
+        even = 0 if phi.parity == "odd" else 1
+        value[even::2] = 0.0
+        slope[1 - even :: 2] = 0.0
+    return Coefficients(value[:order], slope, _argued(slope)[: order + 3], moments)
+
+
+def _argued(slope: np.ndarray) -> np.ndarray:
+    """(gψ)_n = √(n+1) ψ_{n+1} + √n ψ_{n−1}, one order fewer."""
+    root = np.sqrt(np.arange(slope.shape[0]))[:, None]
+    argued = root[1:] * slope[1:]
+    argued[1:] += root[1:-1] * slope[:-2]
+    return argued
+
+
+def _project(
+    phi: ActivationFunction, scale: np.ndarray, shift: float, order: int, shared: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    some = scale[:1] if shared else scale
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = np.nan_to_num(-shift / some, nan=0.0, posinf=1e3, neginf=-1e3)
+    z, w = _rule(centre, order)
+    h = _hermite(z, order)
+    arguments = shift + scale[:, None] * z
+    f, df = phi.function(ops, arguments), derivative(phi)(arguments)
+    moments = [f * f, df * df, (z * df) ** 2, (z * z * df) ** 2, f, df]
+    both = np.stack([w * f, w * df], axis=-1)
+    if shared:
+        value, slope = np.moveaxis(np.tensordot(h[0], both, axes=(1, 1)), -1, 0)
+    else:
+        value, slope = np.moveaxis(np.matmul(h, both), (2, 1, 0), (0, 1, 2))
+    return value, slope, np.stack([np.sum(w * m, axis=1) for m in moments])
+
+
+def hermite_law(phi: ActivationFunction, arguments: Arguments) -> HermiteLaw:
+    """The law of an activation, with as many terms as its pairs need."""
+    scale = np.asarray(to_device(arguments.scale, "cpu"), dtype=float)
+    largest = _largest(arguments)
+    for order in _ORDERS[:-1]:
+        found = coefficients(phi, scale, arguments.shift, order)
+        errors = _errors(found, largest)
+        if max(errors) <= _TOLERANCE:
+            return HermiteLaw(arguments, found, *errors)
+    found = coefficients(phi, scale, arguments.shift, _ORDERS[-1])
+    return HermiteLaw(arguments, found, *_errors(found, largest))
+
+
+def _largest(arguments: Arguments) -> float:
+    """Largest |ρ| among pairs that do not coincide."""
+    xp = array_namespace(arguments.correlation)
+    rho = arguments.correlation
+    return float(xp.max(xp.where(_coincide(arguments), xp.zeros_like(rho), xp.abs(rho))))
+
+
+def _coincide(arguments: Arguments) -> Any:
+    """Pairs of one and the same variable."""
+    xp = array_namespace(arguments.correlation)
+    scale = arguments.scale
+    alike = xp.abs(scale[:, None] - scale[None, :]) <= 1e-12 * xp.abs(scale)[:, None]
+    return (arguments.correlation == 1) & alike
+
+
+def _errors(found: Coefficients, largest: float) -> tuple[float, float]:
+    """Bounds of what is left out of the values and of the derivatives, relative to the diagonal."""
+    sums = [np.sum(c[: found.order] ** 2, axis=0) for c in (found.value, found.slope, found.argued)]
+    sizes = [float(found.moments[k].max()) for k in range(3)]
+    rests = [
+        float(np.max(np.abs(found.moments[k] - sums[k]), initial=0.0)) / sizes[k] if sizes[k] > 0 else 0.0
+        for k in range(3)
+    ]
+    falls = largest ** (found.order + 1)
+    return falls * max(rests), rests[1] * _steepest(largest, found.order)
+
+
+def _steepest(largest: float, order: int) -> float:
+    """max_{n > N} 4n²ρⁿ: derivatives multiply the n-th term of E ψψ by at most about 4n²."""
+    if largest >= 1:
+        return 4.0 * order**2
+    n = max(order + 1, -2 / math.log(largest)) if largest > 0 else order + 1
+    return 4 * n**2 * largest**n
+
+
+@dataclass(frozen=True)
+class HermiteLaw:
+    """Series of an activation's pairs."""
+
+    arguments: Arguments
+    coefficients: Coefficients
+    value_error: float
+    derivative_error: float
+
+    def _array(self, numbers: np.ndarray) -> Any:
+        rho = self.arguments.correlation
+        return array_namespace(rho).asarray(numbers, dtype=rho.dtype, device=getattr(rho, "device", None))
+
+    def _series(self, *pairs: tuple[np.ndarray, np.ndarray]) -> list[Any]:
+        """Σ_n left_n^i right_n^j ρⁿ for each pair of coefficient tables, a block of rows at a time."""
+        xp = array_namespace(self.arguments.correlation)
+        rho = self.arguments.correlation
+        order = self.coefficients.order
+        tables = [(self._array(left[:order]), self._array(right[:order])) for left, right in pairs]
+        used = [[n for n in range(order) if left[n].any() and right[n].any()] for left, right in pairs]
+        sums = [xp.zeros_like(rho) for _ in pairs]
+        for i in range(0, rho.shape[0], _ROWS):
+            block = rho[i : i + _ROWS]
+            for (left, right), orders, total in zip(tables, used, sums, strict=True):
+                _add_series(block, left[:, i : i + _ROWS], right, orders, total[i : i + _ROWS])
+        return sums
+
+    def values(self) -> Values:
+        c = self.coefficients
+        product, slopes, argued = self._series(*((x, x) for x in (c.value, c.slope, c.argued)))
+        for matrix, exact in zip((product, slopes, argued), c.moments, strict=False):
+            self._replace(matrix, exact)
+        return Values(self._array(c.value[0]), product, slopes, argued, self.value_error)
+
+    def derivatives(self) -> Derivatives:
+        """Where g_i = g_j only sums count: (fψ)′ = f′ψ + fψ′ and (f²)″ = 2f′² + 2ff″ have E g²ψ² and E(g⁴ − g²)ψ²."""
+        c = self.coefficients
+        root = np.sqrt(np.arange(c.argued.shape[0]))[:, None]
+        slope_bent = root[1:] * c.slope[1 : root.shape[0]]
+        bent = root[1:] * c.argued[1:]
+        curved = root[1:-1] * bent[1:]
+        left, right, both, curve = self._series(
+            (bent, c.slope), (c.argued, slope_bent), (bent, bent), (curved, c.argued)
+        )
+        diagonal = array_namespace(left).linalg.diagonal
+        third, fourth = (self._array(c.moments[k]) for k in (2, 3))
+        self._replace(left, third - diagonal(right))
+        self._replace(both, (fourth - third) / 2 - diagonal(curve))
+        return Derivatives(left, right, curve, both, self.derivative_error)
+
+    def _replace(self, matrix: Any, exact: Any) -> None:
+        """Put numbers (B,) that hold at ρ = 1 where samples coincide."""
+        xp = array_namespace(matrix)
+        alike = _coincide(self.arguments)
+        matrix[...] = xp.where(alike, self._array(exact)[:, None] + xp.zeros_like(matrix), matrix)
+
+
+def _add_series(rho: Any, left: Any, right: Any, orders: list[int], total: Any) -> None:
+    xp = array_namespace(rho)
+    power, reached = xp.ones_like(rho), 0
+    for n in orders:
+        for _ in range(n - reached):
+            power *= rho
+        reached = n
+        term = left[n][:, None] * right[n][None, :]
+        term *= power
+        total += term

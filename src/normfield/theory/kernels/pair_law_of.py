@@ -1,0 +1,18 @@
+"""The pair law that an activation's row asks for."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from normfield.network import ActivationFunction
+from normfield.theory.kernels.arc_pairs import ArcLaw
+from normfield.theory.kernels.hermite_pairs import hermite_law
+from normfield.theory.kernels.pair_laws import Arguments, PairLaw, slope_at
+
+
+def pair_law(phi: ActivationFunction, arguments: Arguments) -> PairLaw:
+    """Closed forms where the activation has them, else Mehler's series."""
+    moves = bool(array_namespace(arguments.scale).any(arguments.scale != 0))
+    if phi.homogeneous is not None and moves and arguments.shift == 0:
+        return ArcLaw(arguments, *phi.homogeneous, resting=slope_at(phi, 0.0))
+    return hermite_law(phi, arguments)
