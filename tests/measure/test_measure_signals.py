@@ -64,6 +64,19 @@ def test_signals_are_those_of_layers_called_by_hand(mode):
     assert (found.samples, found.loss, found.statistics) == (24, "squared", "batch")
 
 
+def test_the_correlation_is_the_mean_cosine_between_two_samples():
+    model, (x, y) = net(), data()
+    found = layer_signals(model, (x, y)).layers
+    for layer, z in zip(found, by_hand(model, x, y)[0], strict=True):
+        z = z.detach()
+        pairs = [F.cosine_similarity(z[i], z[j], dim=0) for i in range(24) for j in range(i)]
+        assert layer.correlation == pytest.approx(float(torch.stack(pairs).mean()), rel=1e-10)
+    assert layer_signals(model, (torch.zeros_like(x), y)).layers[0].correlation == pytest.approx(1.0)
+    with torch.no_grad():
+        model[0].bias.zero_()
+    assert layer_signals(model, (torch.zeros_like(x), y)).layers[0].correlation is None
+
+
 def test_frozen_statistics_send_no_gradient_through_them():
     model, (x, y) = net(), data()
     batch, frozen = (layer_signals(model, (x, y), statistics=s).layers for s in ("batch", "frozen"))

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from normfield.growth import Growth, growth_through
 from normfield.measure.subject.batches import Batch, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.losses import Loss, recognise
@@ -43,6 +43,8 @@ class LayerSignal:
         ‖∂ℓ/∂z‖ of the batch's loss ℓ, over all outputs z of the batch.
     weight, weight_gradient
         ‖W‖ and ‖∂ℓ/∂W‖ of its weights; None where they are frozen or computed from other parameters.
+    correlation
+        Mean cosine between the outputs z of two samples; None of one sample, or where a sample's are all 0.
     """
 
     name: str
@@ -54,6 +56,7 @@ class LayerSignal:
     gradient: float
     weight: float | None
     weight_gradient: float | None
+    correlation: float | None = None
 
     @property
     def relative_weight_gradient(self) -> float | None:
@@ -61,29 +64,6 @@ class LayerSignal:
         if self.weight is None or self.weight_gradient is None or self.weight == 0:
             return None
         return self.weight_gradient / self.weight
-
-
-@dataclass(frozen=True)
-class Growth:
-    """A factor per layer, from a straight line through logarithms.
-
-    Attributes
-    ----------
-    factor
-        By what the quantity is multiplied from one layer to the next.
-    error
-        Standard error of ln factor, which for small values is the factor's relative error; None below three layers.
-    layers
-        Through how many layers the line was drawn.
-    """
-
-    factor: float
-    error: float | None
-    layers: int
-
-    def __str__(self) -> str:
-        error = "" if self.error is None else f" ± {self.factor * self.error:.1g}"
-        return f"{self.factor:.3g}{error} per layer, over {self.layers} layers"
 
 
 @dataclass(frozen=True)
@@ -108,12 +88,12 @@ class LayerSignals:
     @property
     def signal_growth(self) -> Growth | None:
         """By what √(E z²) grows from layer to layer, the output layer left out; None below two such layers."""
-        return _growth([math.sqrt(layer.mean_square) for layer in self.layers[:-1]])
+        return growth_through([math.sqrt(layer.mean_square) for layer in self.layers[:-1]])
 
     @property
     def gradient_growth(self) -> Growth | None:
         """By what ‖∂ℓ/∂z‖ grows from layer to layer going backwards, the output layer left out."""
-        return _growth([layer.gradient for layer in reversed(self.layers[:-1])])
+        return growth_through([layer.gradient for layer in reversed(self.layers[:-1])])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer, in the order of the calls."""
@@ -262,7 +242,17 @@ def _signal(name: str, call: _Call, gradient: Tensor, by_parameter: dict[int, Te
         gradient=_norm(gradient),
         weight=None if weight is None or found is None else _norm(weight.detach()),
         weight_gradient=None if found is None else _norm(found),
+        correlation=_mean_cosine(z.reshape(len(z), -1)),
     )
+
+
+def _mean_cosine(rows: Tensor) -> float | None:
+    """Over all pairs of different rows, from the square of the sum of unit vectors."""
+    samples, norms = len(rows), rows.norm(dim=1)
+    if samples < 2 or not bool((norms > 0).all()):
+        return None
+    total = float((rows / norms[:, None]).sum(0).square().sum())
+    return (total - samples) / (samples * (samples - 1))
 
 
 def _norm(tensor: Tensor) -> float:
@@ -277,14 +267,3 @@ def _numbered(names: Sequence[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         found.append(name or "the module" if names.count(name) == 1 else f"{name}, call {seen[name]}")
     return found
-
-
-def _growth(values: Sequence[float]) -> Growth | None:
-    """Least squares of ln value against the layer's number; None where a value is not positive and finite."""
-    if len(values) < 2 or not all(0 < value < math.inf for value in values):
-        return None
-    x, y = np.arange(len(values)) - (len(values) - 1) / 2, np.log(values)
-    slope = float(x @ y / (x @ x))
-    left = y - y.mean() - slope * x
-    error = math.sqrt(left @ left / (len(values) - 2) / (x @ x)) if len(values) > 2 else None
-    return Growth(math.exp(slope), error, len(values))
