@@ -1,0 +1,57 @@
+"""Two jointly normal pre-activations under φ(x) = c₁x + c₂|x|: arc-cosine expectations, a block of pairs at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+_ONE = 1 - 16 * float(np.finfo(float).eps)  # correlations this near to ±1 are samples that coincide
+
+
+@dataclass(frozen=True)
+class Homogeneous:
+    """φ(x) = c₁x + c₂|x|."""
+
+    c1: float
+    c2: float
+
+    @property
+    def kappa(self) -> float:
+        """2c₂²/π."""
+        return 2 * self.c2**2 / math.pi
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Covariances of a block of pairs, P = E[φ′φ′] and κ sinθ = κ√(1 − ρ²)."""
+
+    covariance: Any
+    slopes: Any
+    sines: Any
+
+
+def inverse(deviations: Any) -> Any:
+    """1/a, and 0 where a = 0: a sample without variance has the correlation 0 with all."""
+    space = array_namespace(deviations)
+    empty = deviations <= 0
+    return space.where(
+        empty, space.zeros_like(deviations), 1 / space.where(empty, 1 + deviations, deviations)
+    )
+
+
+def pairs(phi: Homogeneous, covariance: Any, rows: Any, columns: Any) -> Pairs:
+    """P and κ sinθ from a block of covariances and the inverse deviations of its rows and columns."""
+    space = array_namespace(covariance)
+    cosines = covariance * rows[:, None]
+    cosines *= columns[None, :]
+    sines = _ONE - cosines * cosines
+    sines = space.sqrt(space.clip(sines, min=0.0))
+    slopes = space.atan2(cosines, sines)
+    slopes *= phi.kappa
+    slopes += phi.c1**2
+    sines *= phi.kappa
+    return Pairs(covariance, slopes, sines)
