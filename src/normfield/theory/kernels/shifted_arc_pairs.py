@@ -1,15 +1,15 @@
 r"""Pairs under φ(x) = c₁x + c₂|x| with a shift β ≠ 0: orthants of the bivariate normal.
 
-Let t_i = β/|s_i|, H_i = 1[g_i > −t_i], k = 2c₂, k₀ = c₁ − c₂, so that ψ = k₀ + kH and φ = aψ. With n the normal density, Φ
-its integral, sinθ = √(1 − ρ²), z_ij = (t_j − ρt_i)/sinθ, A_ij = Φ(z_ij) = P(H_j | g_i = −t_i), e = exp(−(t_i² + z_ij²)/2),
-m = Φ(t) − t n(t) and Owen's function T,
+Let t_i = β/|s_i|, H_i = 1[g_i > −t_i], k = 2c₂, k₀ = c₁ − c₂, so that ψ = k₀ + kH and φ = aψ. With n the normal
+density, Φ its integral, sinθ = √(1 − ρ²), z_ij = (t_j − ρt_i)/sinθ, A_ij = Φ(z_ij) = P(H_j | g_i = −t_i),
+e = exp(−(t_i² + z_ij²)/2), m = Φ(t) − t n(t) and Owen's function T,
 
     L = E H_iH_j        = ½(Φ_i + Φ_j) − T(t_i, z_ij/t_i) − T(t_j, z_ji/t_j)
     U = E g_iH_iH_j     = n_iA_ij + ρn_jA_ji
     M = E g_iH_ig_jH_j  = ρ(L − t_in_iA_ij − t_jn_jA_ji) + sinθ e/2π
 
-(Rosenbaum's moments of a truncated normal pair). ψ′ = kδ(g + t), so that with b_ij = n_i(k₀ + kA_ij), w = k² sinθ e/2π and
-d = k² t_it_j e/(2π sinθ)
+(Rosenbaum's moments of a truncated normal pair). ψ′ = kδ(g + t), so that with b_ij = n_i(k₀ + kA_ij),
+w = k² sinθ e/2π and d = k² t_it_j e/(2π sinθ)
 
     E f_i′ψ_j = E ψψ − k t_ib_ij                E f_iψ_j′  = w − kρ t_jb_ji
     E f_i″f_j = (1 + t_i²)w − kρ t_i³b_ij − ρd   E f_i′f_j′ = E ψψ − k(t_ib_ij + t_jb_ji) + d.
