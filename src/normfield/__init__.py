@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from normfield.studies import Study, StudyResult, read_study, run_study, study, study_names
     from normfield.theory import MeanField, mean_field
+    from normfield.theory.kernels import BatchKernel, batch_kernel
     from normfield.train import CriticalLearningRate, critical_learning_rate
 
 _HOMES = {
@@ -104,6 +105,7 @@ _HOMES = {
     ),
     "studies": ("Study", "StudyResult", "read_study", "run_study", "study", "study_names"),
     "theory": ("MeanField", "mean_field"),
+    "theory.kernels": ("BatchKernel", "batch_kernel"),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
