@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         read_network,
     )
     from normfield.studies import Study, StudyResult, read_study, run_study, study, study_names
-    from normfield.theory import MeanField, mean_field
+    from normfield.theory import DepthLimits, MeanField, depth_limits, mean_field
     from normfield.theory.kernels import BatchKernel, batch_kernel
     from normfield.train import CriticalLearningRate, critical_learning_rate
 
@@ -104,7 +104,7 @@ _HOMES = {
         "read_network",
     ),
     "studies": ("Study", "StudyResult", "read_study", "run_study", "study", "study_names"),
-    "theory": ("MeanField", "mean_field"),
+    "theory": ("DepthLimits", "MeanField", "depth_limits", "mean_field"),
     "theory.kernels": ("BatchKernel", "batch_kernel"),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
 }

@@ -1,6 +1,7 @@
 """The first reading of a description: infinite width, in float64, without torch."""
 
 from normfield.theory.cross_entropy import CrossEntropyEigenvalue
+from normfield.theory.depth import CollapseTransition, DepthLimits, FixedPoint, depth_limits
 from normfield.theory.field import MeanField
 from normfield.theory.fisher import Term
 from normfield.theory.gaussian import Moments, PairMoments, moments, pair_moments
@@ -8,12 +9,16 @@ from normfield.theory.population import OrderParameters
 from normfield.theory.reading import mean_field
 
 __all__ = [
+    "CollapseTransition",
     "CrossEntropyEigenvalue",
+    "DepthLimits",
+    "FixedPoint",
     "MeanField",
     "Moments",
     "OrderParameters",
     "PairMoments",
     "Term",
+    "depth_limits",
     "mean_field",
     "moments",
     "pair_moments",
