@@ -22,14 +22,17 @@ and in the same way of its adjoint
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from normfield.errors import InvalidInput
 from normfield.network import ActivationFunction
-from normfield.theory.kernels.centred import centre
+from normfield.theory.kernels.centred import centre, centred_covariance
+from normfield.theory.kernels.diverging import divergence
 from normfield.theory.kernels.moments import BatchNormalisation, LayerMoments
 from normfield.theory.kernels.pair_law_of import pair_law
 from normfield.theory.kernels.pair_laws import (
@@ -42,9 +45,12 @@ from normfield.theory.kernels.pair_laws import (
     inverse,
 )
 
-#: Participation ratio below which the normaliser is no constant.
-DOUBTFUL = 30.0
-_EPSILON = 2.0**-52
+#: Participation ratio below which the normaliser is doubtful as a constant. Measured with ReLU against the exact
+#: integrals on 72 random covariances (B = 32 to 256, flat to steep spectra), in multiples of 1/ratio: entries of
+#: E[h hᵀ] are off by at most 2.5, E[J Θ Jᵀ] by 1.9 to 2.6 for ratios above 10 (E[R] E[1/R] ≈ 1 + 2/ratio), the top
+#: eigenvalue of the whole tangent kernel by 0.6. At 50 these are 5 % and 1 %.
+DOUBTFUL = 50.0
+_EPSILON = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,11 @@ def participation_ratio(nngp: Any) -> float:
     xp = array_namespace(nngp)
     sigma = centre(nngp)
     trace = float(xp.sum(xp.linalg.diagonal(sigma)))
-    square = float(xp.sum((sigma / trace) ** 2)) if trace > 0 else 0.0
-    return 1 / square if square > 0 else 0.0
+    if trace <= 32 * _EPSILON * nngp.shape[0] * float(xp.max(xp.abs(nngp))):
+        return 0.0
+    sigma /= trace
+    sigma *= sigma
+    return 1 / float(xp.sum(sigma))
 
 
 def concentrated_moments(
@@ -88,6 +97,12 @@ def concentrated_moments(
     phi
         The activation's row.
 
+    Returns
+    -------
+    LayerMoments
+        ``error`` is that of the expectations, not of taking the normaliser as constant: see `participation_ratio`.
+        At ε = 0 and rank(Σ) ≤ 2 the true ``pulled`` is infinite; so it is here, and ``status`` says so.
+
     Raises
     ------
     InvalidInput
@@ -95,11 +110,13 @@ def concentrated_moments(
     """
     own = _surrogate(nngp, norm, phi)
     found = own.law.values()
-    pulled, error = None, found.error
+    pulled, error, status = None, found.error, ""
     if ntk is not None:
-        derivatives = own.law.derivatives()
-        pulled = _pulled(own, centre(ntk), found, derivatives)
-        error = max(error, derivatives.error / participation_ratio(nngp) ** 0.5)
+        ratio = participation_ratio(nngp)
+        status = divergence(centred_covariance(nngp, 0.0)) if norm.eps == 0 and ratio < 2.5 else ""
+        bent = own.law.derivatives()
+        pulled = found.slopes * 0 + math.inf if status else _pulled(own, centre(ntk), found, bent)
+        error = max(error, bent.error / max(ratio, 1.0) ** 0.5)
     return LayerMoments(
         second=found.product,
         pulled=pulled,
@@ -107,6 +124,7 @@ def concentrated_moments(
         by_shift=found.slopes,
         mean=found.mean,
         error=error,
+        status=status,
     )
 
 

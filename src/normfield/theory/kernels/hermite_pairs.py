@@ -6,8 +6,8 @@ With h_n = He_n/√n! and coefficients c_n = E f(g)h_n(g), Mehler's formula read
 
 and integration by parts gives the coefficients of derivatives, (f′)_n = √(n+1) f_{n+1}, also where φ has kinks. The
 coefficients belong to single samples, so that variances may differ. The rest behind order N is at most
-|ρ|^{N+1} √(r_i r_j) with r = E f² − Σ c² (Cauchy–Schwarz), which is the error that is returned; coinciding samples and
-the diagonal (ρ = 1) take E f² itself.
+|ρ|^{N+1} √(r_i r_j) with r = E f² − Σ c² (Cauchy–Schwarz), which is part of the error that is returned; coinciding
+samples and the diagonal (ρ = 1) take E f² itself.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from normfield.theory.kernels.pair_laws import Arguments, Derivatives, Values
 
 _ORDERS = (40, 80, 160, 320)
 _TOLERANCE = 1e-13
+_LOOSER = 1e-11  # of derivatives, which enter with the inverse participation ratio
+_CHECKED = 40  # orders whose coefficients are compared with the derivative's
 _REACH = 13.0  # the density beyond is 1e-37
 _GRADED = np.array([4.0**-j for j in range(6)])
 _NODES = 16
@@ -128,11 +130,14 @@ def hermite_law(phi: ActivationFunction, arguments: Arguments) -> HermiteLaw:
     largest = _largest(arguments)
     for order in _ORDERS[:-1]:
         found = coefficients(phi, scale, arguments.shift, order)
-        errors = _errors(found, largest)
-        if max(errors) <= _TOLERANCE:
-            return HermiteLaw(arguments, found, *errors)
-    found = coefficients(phi, scale, arguments.shift, _ORDERS[-1])
-    return HermiteLaw(arguments, found, *_errors(found, largest))
+        if _rest(found, largest) <= _TOLERANCE and _rest_of_derivatives(found, largest) <= _LOOSER:
+            break
+    else:
+        found = coefficients(phi, scale, arguments.shift, _ORDERS[-1])
+    numerical = _numerical_error(found, scale)
+    return HermiteLaw(
+        arguments, found, numerical + _rest(found, largest), numerical + _rest_of_derivatives(found, largest)
+    )
 
 
 def _largest(arguments: Arguments) -> float:
@@ -150,24 +155,38 @@ def _coincide(arguments: Arguments) -> Any:
     return (arguments.correlation == 1) & alike
 
 
-def _errors(found: Coefficients, largest: float) -> tuple[float, float]:
-    """Bounds of what is left out of the values and of the derivatives, relative to the diagonal."""
+def _rest(found: Coefficients, largest: float) -> float:
+    """Bound of what is left out of E φφ, E ψψ and E ff, relative to the diagonal."""
     sums = [np.sum(c[: found.order] ** 2, axis=0) for c in (found.value, found.slope, found.argued)]
-    sizes = [float(found.moments[k].max()) for k in range(3)]
     rests = [
-        float(np.max(np.abs(found.moments[k] - sums[k]), initial=0.0)) / sizes[k] if sizes[k] > 0 else 0.0
-        for k in range(3)
+        float(np.max(np.abs(exact - some))) / float(exact.max())
+        for exact, some in zip(found.moments, sums, strict=False)
+        if exact.max() > 0
     ]
-    falls = largest ** (found.order + 1)
-    return falls * max(rests), rests[1] * _steepest(largest, found.order)
+    return largest ** (found.order + 1) * max(rests, default=0.0)
 
 
-def _steepest(largest: float, order: int) -> float:
-    """max_{n > N} 4n²ρⁿ: derivatives multiply the n-th term of E ψψ by at most about 4n²."""
-    if largest >= 1:
-        return 4.0 * order**2
-    n = max(order + 1, -2 / math.log(largest)) if largest > 0 else order + 1
-    return 4 * n**2 * largest**n
+def _rest_of_derivatives(found: Coefficients, largest: float) -> float:
+    """Estimate of what is left out of E f′f′, from how the last quarters of its terms fall off."""
+    n = np.arange(found.order)[:, None]
+    terms = (n + 1) * found.argued[1 : found.order + 1] ** 2 * largest**n
+    quarter = found.order // 4
+    before, last = terms[-2 * quarter : -quarter].sum(axis=0), terms[-quarter:].sum(axis=0)
+    total = float(terms.sum(axis=0).max())
+    if total == 0:
+        return 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(last > 0, last / before, 0.0)
+        ahead = np.where(rate < 1, rate / (1 - rate), np.inf)
+    return float(np.max(np.where(last > 0, last * np.maximum(4.0, ahead), 0.0))) / total
+
+
+def _numerical_error(found: Coefficients, scale: np.ndarray) -> float:
+    """How far sψ_n = √(n+1) φ_{n+1} is missed: the error of the nodes, and of a derivative that is not φ′."""
+    root = np.sqrt(np.arange(1, found.order))[:, None]
+    missed = scale * found.slope[: found.order - 1] - root * found.value[1:]
+    size = float(np.max(np.abs(scale) * np.sqrt(found.moments[1])))
+    return float(np.abs(missed[:_CHECKED]).max()) / size if size > 0 else 0.0
 
 
 @dataclass(frozen=True)

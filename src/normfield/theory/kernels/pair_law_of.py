@@ -6,6 +6,7 @@ from array_api_compat import array_namespace
 
 from normfield.network import ActivationFunction
 from normfield.theory.kernels.arc_pairs import ArcLaw
+from normfield.theory.kernels.erf_pairs import ErfLaw
 from normfield.theory.kernels.hermite_pairs import hermite_law
 from normfield.theory.kernels.pair_laws import Arguments, PairLaw, slope_at
 from normfield.theory.kernels.shifted_arc_pairs import ShiftedArcLaw
@@ -18,4 +19,6 @@ def pair_law(phi: ActivationFunction, arguments: Arguments) -> PairLaw:
         if arguments.shift == 0:
             return ArcLaw(arguments, *phi.homogeneous, resting=slope_at(phi, 0.0))
         return ShiftedArcLaw(arguments, *phi.homogeneous)
+    if phi.name == "erf" and arguments.shift == 0:
+        return ErfLaw(arguments)
     return hermite_law(phi, arguments)

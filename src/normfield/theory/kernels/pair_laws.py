@@ -20,7 +20,7 @@ from array_api_compat import array_namespace
 from normfield.network import ActivationFunction
 from normfield.theory.gaussian import derivative
 
-_ROUNDOFF = 8 * float(np.finfo(float).eps)
+_ROUNDOFF = 32 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
