@@ -160,7 +160,6 @@ def test_cross_entropy_is_the_dense_matrix(x):
     generator, found = np.random.default_rng(5), []
     for _ in range(4):
         f = vectors * np.sqrt(np.maximum(values, 0)) @ generator.standard_normal((B, 3))
-        generator.standard_normal(3 * B)  # the iteration's start
         p = np.exp(f) / np.exp(f).sum(1, keepdims=True)
         hessian = np.zeros((3 * B, 3 * B))
         for i in range(B):
@@ -175,6 +174,24 @@ def test_json_is_plain(x):
     found = json.loads(nf.batch_kernel(stack(nf.BatchNorm()), x).to_json(0.9))
     assert (found["status"], found["method"]) == ("converged", "exact")
     assert found["max_learning_rate"] == pytest.approx(3.8 / found["largest_eigenvalue"])
+
+
+def test_images_are_features_for_a_dense_network(x):
+    net = stack(nf.BatchNorm())
+    np.testing.assert_array_equal(
+        nf.batch_kernel(net, x.reshape(B, 1, 2, 3)).ntk, nf.batch_kernel(net, x).ntk
+    )
+
+
+def test_shown_in_words_a_figure_and_a_notebook(x):
+    found = nf.batch_kernel(stack(nf.BatchNorm()), x)
+    figure = found.plot()
+    np.testing.assert_allclose(figure.data[0].y, found.eigenvalues[: len(figure.data[0].y)])
+    assert str(found).startswith("kernel on 12 samples (exact): λ_max = ")
+    assert "η* without momentum" in found._repr_html_()
+    assert nf.batch_kernel(stack(nf.BatchNorm(), "tanh"), x).doubts[0] in str(
+        nf.batch_kernel(stack(nf.BatchNorm(), "tanh"), x)
+    )
 
 
 def test_methods_agree_where_they_should():
@@ -195,7 +212,9 @@ def test_auto_says_what_it_took(x):
     )  # fmt: skip
     found = nf.batch_kernel(net, x)
     assert found.method == "exact and concentrated"
-    assert any("layer 5 BatchNorm" in doubt and "directions" in doubt for doubt in found.doubts)
+    (doubt,) = found.doubts
+    assert "directions or a few more before layer 5, below 50" in doubt
+    assert "the top eigenvalue may be off by" in doubt
 
 
 def test_two_directions_without_eps_are_infinite():

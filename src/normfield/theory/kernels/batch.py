@@ -16,7 +16,7 @@ from normfield.theory.kernels.batch_result import BatchKernel, LayerKernel
 from normfield.theory.kernels.rules import PARAMETERS, Asked, Passed, pass_along
 from normfield.theory.kernels.signal import of_data
 from normfield.theory.kernels.steps import Affine, Branched, Step, read_steps
-from normfield.theory.kernels.ways import METHODS, Ways
+from normfield.theory.kernels.ways import METHODS, Ways, doubts_in_words
 
 ARRAYS_AT_ONCE = 14
 """Square arrays of a layer's kernels that are in memory at the same time."""
@@ -55,7 +55,8 @@ def batch_kernel(
         Dense or Conv layers; batch norm with its activation right behind them; LayerNorm and RMSNorm there or behind an
         activation; average pooling, Flatten, Residual; a Dense layer last.
     x : array
-        (B, *net.input_shape): NumPy, or any array of the array API standard (a torch tensor on a GPU stays there).
+        (B, *net.input_shape), or images of as many numbers for a network of features; NumPy, or any array of the
+        array API standard (a torch tensor on a GPU stays there).
     method : {"auto", "exact", "concentrated", "monte_carlo"}
         How batch-normed layers are computed. "exact" integrates the normaliser out, for φ(x) = c₁x + c₂|x| (ReLU,
         leaky ReLU, |x|, linear) and β = 0; "concentrated" takes it at its mean, exact as the batch grows;
@@ -96,8 +97,8 @@ def batch_kernel(
     ((100, 100), 'exact')
     """
     began = time.perf_counter()
-    steps, asked = _read(net, method, parameters, tolerance, samples, seed, on_failure)
-    data = _batch(x, net, steps, memory)
+    steps, asked = read_question(net, method, parameters, tolerance, samples, seed, on_failure)
+    data = read_batch(x, net, steps, memory)
     passed = pass_along(steps, of_data(data, net.input_shape), asked)
     result = _result(net, passed, asked, layers, time.perf_counter() - began)
     if result.status != "converged" and on_failure == "raise":
@@ -105,7 +106,7 @@ def batch_kernel(
     return result
 
 
-def _read(
+def read_question(
     net: Any, method: Any, parameters: Any, tolerance: Any, samples: Any, seed: Any, on_failure: Any
 ) -> tuple[tuple[Step, ...], Asked]:
     """Everything but the data, checked."""
@@ -155,10 +156,12 @@ def _parameters(parameters: Any) -> frozenset[str]:
     return kinds
 
 
-def _batch(given: Any, net: Network, steps: tuple[Step, ...], memory: float) -> Any:
+def read_batch(given: Any, net: Network, steps: tuple[Step, ...], memory: float) -> Any:
     """The data in float64, checked."""
     x: Any = given if is_array_api_obj(given) else np.asarray(given)
     xp = array_namespace(x)
+    if len(net.input_shape) == 1 and x.ndim > 2 and math.prod(x.shape[1:]) == net.input_shape[0]:
+        x = xp.reshape(x, (x.shape[0], -1))  # images for a network of features
     if tuple(x.shape[1:]) != net.input_shape or x.ndim == 0 or x.shape[0] < 1:
         raise InvalidInput(
             expected=f"a batch of shape (B, {', '.join(map(str, net.input_shape))})",
@@ -205,10 +208,10 @@ def _result(
     return BatchKernel(
         nngp=last.nngp,
         ntk=last.ntk,
-        method=_methods([each.method for each in used]),
+        method=methods_in_words([each.method for each in used]),
         error=max((each.error for each in flat), default=0.0),
         status=statuses[0] if statuses else "converged",
-        doubts=tuple(each.doubt for each in used if each.doubt),
+        doubts=doubts_in_words(used),
         parameters=tuple(kind for kind in PARAMETERS if kind in asked.parameters),
         outputs=net.output_shape[0],
         layers=tuple(_layer(each) for each in flat) if layers else (),
@@ -217,7 +220,7 @@ def _result(
     )
 
 
-def _methods(methods: list[str]) -> str:
+def methods_in_words(methods: list[str]) -> str:
     """The ways that were taken, in words."""
     return " and ".join(sorted(set(methods), key=METHODS.index)) or "closed form"
 

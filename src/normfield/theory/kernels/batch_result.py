@@ -11,13 +11,15 @@ from scipy.sparse.linalg import eigsh
 
 from normfield.errors import InvalidInput
 from normfield.network import Network
-from normfield.report import format_number, fragment_html
+from normfield.report import Facts, format_number, fragment_html
 from normfield.report.plain_json import json_text
 from normfield.theory.cross_entropy import CrossEntropyEigenvalue
+from normfield.theory.kernels.shown import spectrum_figure
 from normfield.theory.kernels.softmax import softmax_eigenvalues
 
 if TYPE_CHECKING:
     import pandas
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 _DENSE = 256
 
@@ -188,8 +190,27 @@ class BatchKernel:
             }
         )
 
+    def plot(self) -> PlotlyFigure:
+        """Eigenvalues of Θ/B against their rank.
+
+        Raises
+        ------
+        InvalidInput
+            The tangent kernel is infinite.
+        """
+        if self.status != "converged":
+            raise InvalidInput(expected="a finite tangent kernel to draw", got=self.status)
+        return spectrum_figure(self.eigenvalues.tolist()).to_plotly()
+
     def _repr_html_(self) -> str:
-        return fragment_html(str(self))
+        facts: list[tuple[str, float | str | None]] = [
+            ("λ_max", self.largest_eigenvalue),
+            ("η* without momentum", self.max_learning_rate()),
+            ("samples", float(self.samples)),
+            ("method", self.method),
+            ("status", self.status),
+        ]
+        return fragment_html(Facts(facts), *self.doubts)
 
     def __str__(self) -> str:
         lines = [

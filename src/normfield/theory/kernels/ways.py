@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,9 @@ from normfield.theory.kernels.sampled import sampled_moments
 EXACT_ON_IMAGES = 1024
 """The most samples × positions for which "auto" integrates exactly (about 4 s a layer); beyond, positions are many
 enough for the normaliser to be at its mean."""
+
+# Measured in multiples of 1/directions, see `DOUBTFUL`.
+_TOP_ERROR, _ENTRY_ERROR = 0.6, 2.5
 
 METHODS = ("auto", "exact", "concentrated", "monte_carlo")
 
@@ -40,10 +45,11 @@ class Ways:
 
 @dataclass(frozen=True)
 class Used:
-    """The way that one layer took, and what speaks against it."""
+    """The way that one layer took, and over how many directions its variance is spread where that matters."""
 
+    layer: str
     method: str
-    doubt: str = ""
+    directions: float = math.inf
 
 
 def batch_normalised(
@@ -74,7 +80,7 @@ def batch_normalised(
     InvalidInput
         method="exact" for an activation or a shift that has no exact integrals.
     """
-    reason = _not_exact(norm, phi)
+    reason = not_exact(norm, phi)
     if ways.method == "exact" and reason:
         raise InvalidInput(
             expected='φ(x) = c₁x + c₂|x| and β = 0 for method="exact"',
@@ -82,27 +88,30 @@ def batch_normalised(
             instead='use method="concentrated", "monte_carlo" or "auto"',
         )
     if ways.method == "monte_carlo":
-        return sampled_moments(nngp, ntk, norm, phi, ways.samples, ways.seed), Used("monte_carlo")
+        return sampled_moments(nngp, ntk, norm, phi, ways.samples, ways.seed), Used(name, "monte_carlo")
     is_short = not on_image or nngp.shape[0] <= EXACT_ON_IMAGES
     if ways.method == "exact" or (ways.method == "auto" and not reason and is_short):
         assert phi.homogeneous is not None
-        return homogeneous_moments(nngp, ntk, norm, *phi.homogeneous, ways.tolerance), Used("exact")
-    return concentrated_moments(nngp, ntk, norm, phi), Used("concentrated", _doubt(nngp, name))
+        return homogeneous_moments(nngp, ntk, norm, *phi.homogeneous, ways.tolerance), Used(name, "exact")
+    return concentrated_moments(nngp, ntk, norm, phi), Used(name, "concentrated", participation_ratio(nngp))
 
 
-def _not_exact(norm: BatchNormalisation, phi: ActivationFunction) -> str:
+def not_exact(norm: BatchNormalisation, phi: ActivationFunction) -> str:
     """Why there are no exact integrals; empty where there are."""
     if phi.homogeneous is None:
         return phi.name
     return f"β = {norm.beta:g}" if norm.beta != 0 else ""
 
 
-def _doubt(nngp: Any, name: str) -> str:
-    """A few directions carry the batch's variance: then its sum is no constant."""
-    ratio = float(participation_ratio(nngp))
-    if ratio >= DOUBTFUL:
-        return ""
+def doubts_in_words(used: Sequence[Used]) -> tuple[str, ...]:
+    """One sentence on the layers whose batch has its variance in too few directions for a constant normaliser."""
+    doubtful = [each for each in used if each.directions < DOUBTFUL]
+    if not doubtful:
+        return ()
+    least = min(each.directions for each in doubtful)
+    names = ", ".join(each.layer.split()[0] for each in doubtful)
     return (
-        f"layer {name}: the batch's variance lies in about {ratio:.3g} directions, too few (below {DOUBTFUL:g}) to "
-        f'take it as constant; compare method="monte_carlo"'
+        f"concentrated: the batch's variance lies in {least:.3g} directions or a few more before layer{'s' * (len(doubtful) > 1)} "
+        f"{names}, below {DOUBTFUL:g}, so that the top eigenvalue may be off by {100 * _TOP_ERROR / least:.2g} %, entries by "
+        f'{100 * _ENTRY_ERROR / least:.2g} %; compare method="monte_carlo"',
     )
