@@ -109,9 +109,9 @@ def doubts_in_words(used: Sequence[Used]) -> tuple[str, ...]:
     if not doubtful:
         return ()
     least = min(each.directions for each in doubtful)
-    names = ", ".join(each.layer.split()[0] for each in doubtful)
+    layers = f"layer{'s' * (len(doubtful) > 1)} " + ", ".join(each.layer.split()[0] for each in doubtful)
     return (
-        f"concentrated: the batch's variance lies in {least:.3g} directions or a few more before layer{'s' * (len(doubtful) > 1)} "
-        f"{names}, below {DOUBTFUL:g}, so that the top eigenvalue may be off by {100 * _TOP_ERROR / least:.2g} %, entries by "
+        f"concentrated: the batch's variance lies in {least:.3g} directions or a few more before {layers}, below "
+        f"{DOUBTFUL:g}, so that the top eigenvalue may be off by {100 * _TOP_ERROR / least:.2g} %, entries by "
         f'{100 * _ENTRY_ERROR / least:.2g} %; compare method="monte_carlo"',
     )
