@@ -63,11 +63,13 @@ def host(x: Any) -> np.ndarray:
 
 
 def centre(matrix: Any) -> Any:
-    """G X G: rows and columns lose their mean."""
+    """G X G; twice, so that a large common part leaves nothing of its rounding."""
     space = array_namespace(matrix)
-    rows = matrix - space.mean(matrix, axis=0, keepdims=True)
-    rows -= space.mean(rows, axis=1, keepdims=True)
-    return rows
+    centred = matrix - space.mean(matrix, axis=0, keepdims=True)
+    centred -= space.mean(centred, axis=1, keepdims=True)
+    centred -= space.mean(centred, axis=0, keepdims=True)
+    centred -= space.mean(centred, axis=1, keepdims=True)
+    return centred
 
 
 def centred_covariance(covariance: Any, eps: float) -> CentredCovariance:
@@ -86,23 +88,30 @@ def centred_covariance(covariance: Any, eps: float) -> CentredCovariance:
         If all samples have the same pre-activation and ε = 0, so that there is nothing to divide by.
     """
     space = array_namespace(covariance)
+    size = covariance.shape[0]
+    roundoff = 16 * _EPSILON * float(space.max(space.abs(covariance)))
     sigma = centre(covariance)
-    largest = float(space.max(space.abs(covariance)))
-    roundoff = 8 * _EPSILON * covariance.shape[0] * largest
-    scale = float(space.sum(space.linalg.diagonal(sigma))) / covariance.shape[0]
+    scale = float(space.sum(space.linalg.diagonal(sigma))) / size
     if scale <= roundoff:
-        scale = eps
-        sigma *= 0
-    if not scale > 0:
-        raise InvalidInput(
-            expected="samples that differ, since batch norm divides by their variance",
-            got="a batch of constant features with eps = 0",
-            instead="remove the constant features or give eps > 0",
-        )
+        scale = _eps_as_scale(eps)
+        sigma *= 0.0
     sigma /= scale
     values, vectors = space.linalg.eigh(sigma)
     kept = np.array(host(values))
-    kept[kept <= roundoff / scale] = 0.0
+    kept[kept <= roundoff / scale * size / 2] = 0.0
     variances = space.linalg.diagonal(sigma)
-    variances = space.where(variances <= roundoff / scale, space.zeros_like(variances), variances)
-    return CentredCovariance(vectors, kept, variances, scale, eps / scale)
+    still = variances <= roundoff / scale
+    return CentredCovariance(
+        vectors, kept, space.where(still, space.zeros_like(variances), variances), scale, eps / scale
+    )
+
+
+def _eps_as_scale(eps: float) -> float:
+    """The unit of a batch without variance."""
+    if eps > 0:
+        return eps
+    raise InvalidInput(
+        expected="samples that differ, since batch norm divides by their variance",
+        got="a batch of constant features with eps = 0",
+        instead="remove the constant features or give eps > 0",
+    )

@@ -8,7 +8,7 @@ centred y is Gaussian with Σ_s = Σ(I + 2sΣ)⁻¹. With T = GΘG, F = I − s�
     E[h hᵀ]  = γ²B ∫ ds w M
     E[JΘJᵀ] = γ²B ∫ ds w [P∘E + (s²τ/2) M + ½κ sinθ∘(d_i a_j/a_i + d_j a_i/a_j)],   d = diag(E) − diag(T).
 
-This is theory's P∘T − s(T₂ + T₂ᵀ) + (s²/2)T₃, since T − s(TΣ_s + Σ_sT) + s²Σ_sTΣ_s = FTF. Its adjoint is
+This is P∘T − s(T₂ + T₂ᵀ) + (s²/2)T₃ of Stein's lemma, since T − s(TΣ_s + Σ_sT) + s²Σ_sTΣ_s = FTF. Its adjoint is
 
     E[JᵀΠJ] = γ²B G ∫ ds w [F(P∘Π + diag m)F − diag m + (s²/2)⟨M, Π⟩ Σ_s] G,   m_i = Σ_j κ sinθ_ij Π_ij a_j/a_i.
 """
@@ -16,7 +16,6 @@ This is theory's P∘T − s(T₂ + T₂ᵀ) + (s²/2)T₃, since T − s(TΣ_s 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,250 +25,220 @@ from normfield.errors import InvalidInput
 from normfield.theory.kernels.centred import CentredCovariance, centre, centred_covariance, host
 from normfield.theory.kernels.diverging import divergence
 from normfield.theory.kernels.moments import BatchNormalisation, LayerMoments
-from normfield.theory.kernels.nodes import Density, Rule, trapezoid
-from normfield.theory.kernels.pairs import Homogeneous, inverse, pairs
+from normfield.theory.kernels.nodes import Density, Rule, gauss, trapezoid
+from normfield.theory.kernels.normaliser_integrals import (
+    Tangent,
+    adjoint_integral,
+    both_integrals,
+    rows_of,
+    second_integral,
+    tangent_of,
+)
+from normfield.theory.kernels.pairs import Homogeneous, pair_slopes
 
-_ROWS = 128  # a block of this many rows fits a processor's cache
+_ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)
+_SAFETY = 10.0
 _REFERENCE_DIGITS = 13.0
-_COMPARED = 24
-
-
-@dataclass(frozen=True)
-class _Tangent:
-    """T = GΘG in the eigenbasis of Σ, VᵀTV, and its own diagonal."""
-
-    rotated: Any
-    diagonal: Any
-    spectrum: np.ndarray
+_COMPARED = 24  # samples whose every pair is integrated by the finer rule too
 
 
 def homogeneous_moments(
-    nngp: Any, ntk: Any | None, norm: BatchNormalisation, c1: float, c2: float, tolerance: float = 1e-8
+    nngp: Any,
+    ntk: Any | None,
+    norm: BatchNormalisation,
+    c1: float,
+    c2: float,
+    tolerance: float = 1e-8,
+    resting: float | None = None,
 ) -> LayerMoments:
-    """Moments of a layer.
+    """Exact moments of φ(γu), φ(x) = c₁x + c₂|x|, behind a batch norm: E[h hᵀ], E[JΘJᵀ] and what γ and β add.
 
     Parameters
     ----------
     nngp : array
-        K (B, B).
+        K (B, B), float64.
     ntk : array, optional
-        Θ (B, B).
+        Θ (B, B); without it ``pulled`` is None and the rest costs half.
     norm
         γ and ε of the batch norm; β must be 0.
     c1, c2
         φ(x) = c₁x + c₂|x|.
     tolerance
-        Relative error.
+        Of the largest entries, relative to the mean of the diagonal; ``error`` is the estimate of what was reached.
+    resting
+        φ′(0), taken by a sample that is the mean of its batch; c₁ if not given.
+
+    Returns
+    -------
+    LayerMoments
+        With status "diverges: …" and an infinite ``pulled`` where ε = 0 and rank(GKG) ≤ 2.
 
     Raises
     ------
     InvalidInput
-        If β is not 0, or samples do not differ and ε = 0.
+        If β is not 0, K or Θ is no finite (B, B) array, or samples do not differ and ε = 0.
     """
-    phi = Homogeneous(c1, c2)
-    _check(norm)
+    _check(norm, tolerance, nngp, ntk)
+    phi = Homogeneous(c1, c2, resting)
     centred = centred_covariance(nngp, norm.eps)
     status = "" if ntk is None else divergence(centred)
-    tangent = None if ntk is None or status else _tangent(centred, ntk)
-    densities = [Density(centred, falls=1.0)] + ([] if tangent is None else [Density(centred)])
-    rule = trapezoid(centred, densities, 1 - math.log10(tolerance))
-    second, pulled = _integrals(centred, centred.vectors, tangent, phi, rule)
-    error = _error(centred, tangent, phi, rule, densities)
-    second *= centred.size
+    tangent = None if ntk is None or status else tangent_of(centred, ntk)
+    rule = _chosen(centred, phi, tolerance, tangent is not None)
+    by_scale, pulled = _integrals(centred, centred.vectors, tangent, phi, rule)
+    error = _error(centred, tangent, phi, rule)
+    del tangent
+    by_scale *= centred.size
     if pulled is not None:
         pulled *= norm.gamma**2 * centred.size / centred.scale
     elif status:
-        pulled = second * 0 + math.inf
+        pulled = by_scale * 0.0 + math.inf
     return LayerMoments(
-        norm.gamma**2 * second,
-        pulled,
-        second,
-        _signs(centred, phi, centre(nngp)),
-        _mean(centred, phi, norm),
-        error,
-        status,
+        second=norm.gamma**2 * by_scale,
+        pulled=pulled,
+        by_scale=by_scale,
+        by_shift=pair_slopes(phi, centre(nngp), centred.variances * centred.scale),
+        mean=norm.gamma * _mean(centred, phi),
+        error=error,
+        status=status,
     )
 
 
 def homogeneous_pull_back(
-    nngp: Any, pi: Any, norm: BatchNormalisation, c1: float, c2: float, tolerance: float = 1e-8
+    nngp: Any,
+    pi: Any,
+    norm: BatchNormalisation,
+    c1: float,
+    c2: float,
+    tolerance: float = 1e-8,
+    resting: float | None = None,
 ) -> tuple[Any, float]:
-    """E[JᵀΠJ] (B, B), the adjoint of Θ ↦ E[JΘJᵀ], and its estimated error.
+    """E[JᵀΠJ], the adjoint of Θ ↦ E[JΘJᵀ], with its estimated error.
 
     Parameters
     ----------
     nngp : array
-        K (B, B).
+        K (B, B), float64.
     pi : array
         Π (B, B), symmetric.
-    norm
-        γ and ε of the batch norm; β must be 0.
-    c1, c2
-        φ(x) = c₁x + c₂|x|.
-    tolerance
-        Relative error.
+    norm, c1, c2, tolerance, resting
+        As in `homogeneous_moments`, whose nodes it takes, so that ⟨Π, E[JΘJᵀ]⟩ = ⟨E[JᵀΠJ], Θ⟩ to round-off.
+
+    Returns
+    -------
+    array, float
+        (B, B), and the error of E[JΠJᵀ] on the same nodes; both infinite where ε = 0 and rank(GKG) ≤ 2.
 
     Raises
     ------
     InvalidInput
-        If β is not 0, or samples do not differ and ε = 0.
+        As `homogeneous_moments`.
     """
-    phi = Homogeneous(c1, c2)
-    _check(norm)
+    _check(norm, tolerance, nngp, pi)
+    phi = Homogeneous(c1, c2, resting)
     centred = centred_covariance(nngp, norm.eps)
     if divergence(centred):
-        return nngp * 0 + math.inf, math.inf
-    densities = [Density(centred, falls=1.0), Density(centred)]
-    rule = trapezoid(centred, densities, 1 - math.log10(tolerance))
-    rotated = _adjoint(centred, (pi + pi.T) / 2, phi, rule)
-    back = centre(centred.vectors @ rotated @ centred.vectors.T)
+        return nngp * 0.0 + math.inf, math.inf
+    rule = _chosen(centred, phi, tolerance, True)
+    back = centre(adjoint_integral(centred, (pi + pi.T) / 2, phi, rule))
     back *= norm.gamma**2 * centred.size / centred.scale
-    return (back + back.T) / 2, _error(centred, _tangent(centred, pi), phi, rule, densities)
+    return (back + back.T) / 2, _error(centred, tangent_of(centred, pi), phi, rule)
 
 
-def _adjoint(centred: CentredCovariance, pi: Any, phi: Homogeneous, rule: Rule) -> Any:
-    """Vᵀ ∫ ds w [F(P∘Π + diag m)F − diag m + (s²/2)⟨M, Π⟩ Σ_s] V."""
-    space = array_namespace(pi)
-    vectors, n = centred.vectors, centred.size
-    total = space.zeros_like(pi)
-    taken = space.zeros_like(centred.variances)
-    traces = 0.0 * centred.values
-    for s, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
-        shrunk = centred.values / (1 + 2 * s * centred.values)
-        light = centred.array(shrunk)
-        a = space.sqrt(space.vecdot(vectors * light, vectors))
-        b = inverse(a)
-        f = centred.array(1 - s * shrunk)
-        inner = space.zeros_like(pi)
-        trace = 0.0
-        for i in range(0, n, _ROWS):
-            own = slice(i, min(i + _ROWS, n))
-            p = pairs(phi, (vectors[own] * light) @ vectors.T, b[own], b)
-            m = p.covariance * p.slopes + p.sines * (a[own, None] * a)
-            trace += float(space.sum(m * pi[own]))
-            inner[own] = p.slopes * pi[own]
-            ends = b[own] * ((p.sines * pi[own]) @ a)
-            taken[own] += weight * ends
-            _add_to_diagonal(inner[own, own], ends)
-        total += weight * ((vectors.T @ inner @ vectors) * f[:, None] * f)
-        traces = traces + weight * s * s / 2 * trace * shrunk
-    total -= (vectors.T * taken) @ vectors
-    _add_to_diagonal(total, centred.array(traces))
-    return total
-
-
-def _add_to_diagonal(matrix: Any, values: Any) -> None:
-    places = array_namespace(values).arange(values.shape[0], device=values.device)
-    matrix[places, places] += values
-
-
-def _check(norm: BatchNormalisation) -> None:
+def _check(norm: BatchNormalisation, tolerance: float, *matrices: Any) -> None:
     if norm.beta != 0:
         raise InvalidInput(
-            expected="beta = 0 for the exact kernel", got=f"{norm.beta}", instead="use concentrated"
+            expected="beta = 0 for the exact integrals",
+            got=f"beta = {norm.beta:g}",
+            instead='take method="concentrated" or "monte_carlo"',
+        )
+    if not 0 < tolerance < 1:
+        raise InvalidInput(expected="a relative tolerance between 0 and 1", got=f"{tolerance:g}")
+    for matrix in matrices:
+        if matrix is not None:
+            _check_square(matrix, matrices[0].shape)
+
+
+def _check_square(matrix: Any, shape: tuple[int, ...]) -> None:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape != shape:
+        raise InvalidInput(
+            expected="kernels of one shape (B, B)", got=f"{tuple(matrix.shape)}, {tuple(shape)}"
+        )
+    space = array_namespace(matrix)
+    if not bool(space.all(space.isfinite(matrix))):
+        raise InvalidInput(
+            expected="finite kernels",
+            got="NaN or infinity",
+            instead="remove such samples, or scale the inputs",
         )
 
 
-def _tangent(centred: CentredCovariance, ntk: Any) -> _Tangent:
-    space = array_namespace(centred.vectors)
-    tangent = centre(ntk)
-    rotated = centred.vectors.T @ tangent @ centred.vectors
-    return _Tangent(rotated, space.linalg.diagonal(tangent), host(space.linalg.diagonal(rotated)))
-
-
 def _integrals(
-    centred: CentredCovariance, rows: Any, tangent: _Tangent | None, phi: Homogeneous, rule: Rule
-) -> Any:
-    """∫ ds w M and, with a tangent kernel, ∫ ds w [P∘E + …], for the samples whose rows of V are given."""
-    space = array_namespace(rows)
-    n = rows.shape[0]
-    second = space.zeros((n, n), dtype=rows.dtype, device=rows.device)
-    pulled = None if tangent is None else space.zeros_like(second)
-    for s, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
-        shrunk = centred.values / (1 + 2 * s * centred.values)
-        light = centred.array(shrunk)
-        a = space.sqrt(space.vecdot(rows * light, rows))
-        b = inverse(a)
-        if tangent is not None:
-            f = centred.array(1 - s * shrunk)
-            left = ((rows * f) @ tangent.rotated) * f
-            d = space.vecdot(left, rows) - tangent.diagonal
-            trace = s * s / 2 * float(tangent.spectrum @ shrunk)
-        for i in range(0, n, _ROWS):
-            own = slice(i, min(i + _ROWS, n))
-            p = pairs(phi, (rows[own] * light) @ rows[i:].T, b[own], b[i:])
-            m = p.covariance * p.slopes + p.sines * (a[own, None] * a[i:])
-            second[own, i:] += weight * m
-            if tangent is not None:
-                e = p.slopes * (left[own] @ rows[i:].T)
-                e += trace * m
-                e += 0.5 * p.sines * ((d[own] * b[own])[:, None] * a[i:] + a[own, None] * (d[i:] * b[i:]))
-                pulled[own, i:] += weight * e
-    _mirror(second)
-    if pulled is not None:
-        _mirror(pulled)
-    return second, pulled
+    centred: CentredCovariance, rows: Any, tangent: Tangent | None, phi: Homogeneous, rule: Rule
+) -> tuple[Any, Any]:
+    if tangent is None:
+        return second_integral(centred, rows, phi, rule), None
+    return both_integrals(centred, rows, tangent, phi, rule)
 
 
-def _mirror(matrix: Any) -> None:
-    """The lower triangle from the upper one."""
-    n = matrix.shape[0]
-    for i in range(0, n, _ROWS):
-        end = min(i + _ROWS, n)
-        block = matrix[i:end, i:end]
-        matrix[i:end, i:end] = (block + block.T) / 2
-        matrix[end:, i:end] = matrix[i:end, end:].T
+def _densities(centred: CentredCovariance, with_tangent: bool) -> list[Density]:
+    """How the integrands fall off: M is smaller than the rest by Σ_s."""
+    densities = [Density(centred, falls=1.0)]
+    return [*densities, Density(centred)] if with_tangent else densities
 
 
-def _compared(centred: CentredCovariance) -> np.ndarray:
-    """Samples on which the rule is compared with a finer one, from the least variance to the largest."""
+def _chosen(centred: CentredCovariance, phi: Homogeneous, tolerance: float, with_tangent: bool) -> Rule:
+    """The least nodes that integrate the pairs of some samples, with T = G, to a tenth of the tolerance."""
+    rows, _ = _sample(centred)
+    densities = _densities(centred, with_tangent)
+    tangent = _isotropic(centred, rows) if with_tangent else None
+    exact = _integrals(centred, rows, tangent, phi, trapezoid(centred, densities, _REFERENCE_DIGITS))
+    for order in _ORDERS:
+        rule = gauss(centred, densities, order)
+        if _difference(_integrals(centred, rows, tangent, phi, rule), exact) < tolerance / _SAFETY:
+            return rule
+    return trapezoid(centred, densities, 1 - math.log10(tolerance))
+
+
+def _sample(centred: CentredCovariance) -> tuple[Any, np.ndarray]:
+    """Rows of V for some samples, from the least variance to the largest, and which."""
     order = np.argsort(host(centred.variances), kind="stable")
-    return order[np.unique(np.linspace(0, order.size - 1, min(_COMPARED, order.size)).round().astype(int))]
+    places = np.linspace(0, order.size - 1, min(_COMPARED, order.size)).round().astype(int)
+    return rows_of(centred.vectors, order[places]), order[places]
 
 
-def _error(
-    centred: CentredCovariance,
-    tangent: _Tangent | None,
-    phi: Homogeneous,
-    rule: Rule,
-    densities: list[Density],
-) -> float:
-    """Largest difference to a finer rule on some samples, relative to the mean of the diagonal."""
-    chosen = _compared(centred)
-    rows = _take(centred.vectors, chosen)
-    if tangent is not None:
-        tangent = _Tangent(tangent.rotated, _take(tangent.diagonal, chosen), tangent.spectrum)
-    fine = trapezoid(centred, densities, _REFERENCE_DIGITS)
+def _isotropic(centred: CentredCovariance, rows: Any) -> Tangent:
+    """T = I."""
+    space = array_namespace(rows)
+    ones = space.ones_like(rows[:, 0])
+    return Tangent(space.eye(centred.size, dtype=rows.dtype, device=rows.device), np.ones(centred.size), ones)
+
+
+def _error(centred: CentredCovariance, tangent: Tangent | None, phi: Homogeneous, rule: Rule) -> float:
+    """Largest difference to a much finer rule on the pairs of some samples."""
+    rows, chosen = _sample(centred)
+    fine = trapezoid(centred, _densities(centred, tangent is not None), _REFERENCE_DIGITS)
+    tangent = None if tangent is None else tangent.at(chosen)
     found = _integrals(centred, rows, tangent, phi, rule)
-    exact = _integrals(centred, rows, tangent, phi, fine)
-    return max(_difference(x, y) for x, y in zip(found, exact, strict=True) if x is not None)
+    return _difference(found, _integrals(centred, rows, tangent, phi, fine))
 
 
-def _take(x: Any, chosen: np.ndarray) -> Any:
-    space = array_namespace(x)
-    return space.take(x, space.asarray(chosen, device=x.device), axis=0)
+def _difference(found: tuple[Any, Any], exact: tuple[Any, Any]) -> float:
+    """Of the largest entries, relative to the mean of the diagonal."""
+    return max(_relative(x, y) for x, y in zip(found, exact, strict=True) if x is not None)
 
 
-def _difference(found: Any, exact: Any) -> float:
+def _relative(found: Any, exact: Any) -> float:
     space = array_namespace(found)
-    size = float(space.max(space.abs(space.linalg.diagonal(exact))))
+    size = float(space.mean(space.abs(space.linalg.diagonal(exact))))
     largest = float(space.max(space.abs(found - exact)))
     return largest / size if size > 0 else largest
 
 
-def _signs(centred: CentredCovariance, phi: Homogeneous, sigma: Any) -> Any:
-    """E[φ′φ′ᵀ] at Σ: signs do not feel the normaliser."""
-    space = array_namespace(sigma)
-    b = inverse(space.sqrt(centred.variances * centred.scale))
-    p = pairs(phi, sigma, b, b)
-    return (p.slopes + p.slopes.T) / 2
-
-
-def _mean(centred: CentredCovariance, phi: Homogeneous, norm: BatchNormalisation) -> Any:
-    """E[h] = c₂γ√B·√(2/π) (1/Γ(½)) ∫ ds s^{−1/2} w a."""
+def _mean(centred: CentredCovariance, phi: Homogeneous) -> Any:
+    """E[φ(u)] = c₂√B·√(2/π) (1/Γ(½)) ∫ ds s^{−1/2} w a."""
     space = array_namespace(centred.vectors)
     rule = trapezoid(centred, [Density(centred, power=0.5, falls=0.5)], _REFERENCE_DIGITS)
-    shrunk = centred.values[:, None] / (1 + 2 * rule.nodes * centred.values[:, None])
-    deviations = space.sqrt((centred.vectors * centred.vectors) @ centred.array(shrunk))
+    light = centred.values[:, None] / (1 + 2 * rule.nodes * centred.values[:, None])
+    deviations = space.sqrt((centred.vectors * centred.vectors) @ centred.array(light))
     integral = deviations @ centred.array(rule.weights / np.sqrt(rule.nodes))
-    return phi.c2 * norm.gamma * math.sqrt(2 * centred.size) / math.pi * integral
+    return phi.c2 * math.sqrt(2 * centred.size) / math.pi * integral

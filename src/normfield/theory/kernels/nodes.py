@@ -1,19 +1,24 @@
 """Nodes for the integral over s that takes the normaliser of batch norm out of an expectation.
 
-E[R^{−k} g(y)] = (1/Γ(k)) ∫₀^∞ s^{k−1} w(s) E_s[g] ds with w(s) = e^{−sBε} det(I + 2sΣ)^{−1/2}. In t = log s the
-integrands are analytic for |Im t| < π/2 and fall off exponentially on both sides, so that the trapezoidal rule
-converges geometrically; log w is concave in t, so that its interval has two ends.
+E[R^{−k} g(y)] = (1/Γ(k)) ∫₀^∞ s^{k−1} w(s) E_s[g] ds with w(s) = e^{−sBε} det(I + 2sΣ)^{−1/2}.
+
+In t = log s the integrands are analytic for |Im t| < π/2 and fall off exponentially on both sides, so that the
+trapezoidal rule converges geometrically; log w is concave in t, so that its interval has two ends. A node costs O(B)
+here and B×B products in the integrands: the trapezoidal rule is for what is cheap and for checks, `gauss` for the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from normfield.theory.kernels.centred import CentredCovariance
+
+_EXACT_DIGITS = 15.0
+_BISECTIONS = 40
 
 
 @dataclass(frozen=True)
@@ -26,29 +31,95 @@ class Rule:
 
 @dataclass(frozen=True)
 class Density:
-    """log of s^{power} w(s) (1 + 2s)^{−falls} as a function of t = log s; concave."""
+    """How an integrand falls off: s^{power} w(s) (1 + 2s)^{−falls}, per unit of t = log s; its log is concave."""
 
     centred: CentredCovariance
     power: float = 1.0
     falls: float = 0.0
 
-    def log(self, t: np.ndarray) -> np.ndarray:
-        """Values at t."""
-        return self.power * t - self.falls * np.log1p(2 * np.exp(t)) + log_weight(self.centred, t)
+    def log(self, t: float) -> float:
+        """The logarithm at t."""
+        return (
+            self.power * t
+            - self.falls * math.log1p(2 * math.exp(t))
+            + log_weights(self.centred, np.exp([t]))[0]
+        )
 
     def slope(self, t: float) -> float:
-        """Derivative in t."""
-        s = np.exp(t)
+        """Its derivative in t."""
+        s = math.exp(t)
         x = 2 * s * self.centred.values
         damping = self.centred.size * self.centred.eps * s
         return float(self.power - self.falls * 2 * s / (1 + 2 * s) - damping - 0.5 * np.sum(x / (1 + x)))
 
 
-def log_weight(centred: CentredCovariance, t: np.ndarray) -> np.ndarray:
-    """log w at s = e^t."""
-    s = np.exp(np.atleast_1d(t))
-    values = centred.values[centred.values > 0]
-    return -s * centred.size * centred.eps - 0.5 * np.sum(np.log1p(2 * s[:, None] * values), axis=1)
+def log_weights(centred: CentredCovariance, nodes: np.ndarray) -> np.ndarray:
+    """log w at each s."""
+    determinants = np.sum(np.log1p(2 * nodes[:, None] * centred.values), axis=1)
+    return -nodes * centred.size * centred.eps - 0.5 * determinants
+
+
+def trapezoid(centred: CentredCovariance, densities: Sequence[Density], digits: float) -> Rule:
+    """The trapezoidal rule in log s that gives each density's integral to ``digits`` decimal digits."""
+    fall = digits * math.log(10)
+    ends = [_ends(density, fall) for density in densities]
+    left, right = min(each[0] for each in ends), max(each[2] for each in ends)
+    step = min(_step(density, each[1], fall) for density, each in zip(densities, ends, strict=True))
+    t, spacing = np.linspace(left, right, math.ceil((right - left) / step) + 1, retstep=True)
+    nodes = np.exp(t)
+    return Rule(nodes, spacing * np.exp(t + log_weights(centred, nodes)))
+
+
+def gauss(centred: CentredCovariance, densities: Sequence[Density], order: int) -> Rule:
+    """The Gaussian rule in x = (1 + 2λ_max s)^{−1/4} whose weight is the mean of the densities.
+
+    The integrands over their densities are smooth in x: linear in s where 2λ_max s < 1, which is where many directions
+    with variance put all weight; slowly varying, like log s, between the least and the largest eigenvalue; and beyond
+    them a power series in 1/s = O(x⁴). Few nodes do for any rank and spectrum.
+    """
+    fine = trapezoid(centred, densities, _EXACT_DIGITS)
+    largest = max(float(centred.values.max()), 1.0)
+    masses = [float(np.sum(fine.weights * _relative(density, fine.nodes))) for density in densities]
+
+    def measure(nodes: np.ndarray) -> np.ndarray:
+        parts = [_relative(density, nodes) / mass for density, mass in zip(densities, masses, strict=True)]
+        return np.sum(parts, axis=0)
+
+    x = np.exp(-0.25 * np.log1p(2 * largest * fine.nodes))
+    found, weights = _gaussian_rule(x, fine.weights * measure(fine.nodes), order)
+    nodes = np.expm1(-4 * np.log(found)) / (2 * largest)
+    return Rule(nodes, weights / measure(nodes))
+
+
+def _relative(density: Density, nodes: np.ndarray) -> np.ndarray:
+    """A density over that of ∫ w ds."""
+    return nodes ** (density.power - 1) * np.exp(-density.falls * np.log1p(2 * nodes))
+
+
+def _gaussian_rule(points: np.ndarray, weights: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights exact for polynomials of degree below 2·order under a discrete measure, by Lanczos."""
+    total = float(weights.sum())
+    basis = [np.sqrt(weights / total)]
+    diagonal, beside = [], []
+    for _ in range(order):
+        following = points * basis[-1]
+        diagonal.append(float(following @ basis[-1]))
+        for _ in range(2):
+            following -= np.transpose(basis) @ (np.asarray(basis) @ following)
+        beside.append(float(np.linalg.norm(following)))
+        basis.append(following / beside[-1])
+    jacobi = np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
+    nodes, vectors = np.linalg.eigh(jacobi)
+    return nodes, total * vectors[0] ** 2
+
+
+def _ends(density: Density, fall: float) -> tuple[float, float, float]:
+    """Left end, peak and right end of where a density is within e^{−fall} of its largest value."""
+    sign = 1.0 if density.slope(0.0) > 0 else -1.0
+    peak = _crossing(lambda t: sign * density.slope(t), 0.0, sign)
+    least = density.log(peak) - fall
+    left, right = (_crossing(lambda t: density.log(t) - least, peak, step) for step in (-1.0, 1.0))
+    return left, peak, right
 
 
 def _crossing(function: Callable[[float], float], start: float, step: float) -> float:
@@ -56,38 +127,14 @@ def _crossing(function: Callable[[float], float], start: float, step: float) -> 
     end = start + step
     while function(end) > 0:
         start, end, step = end, end + 2 * step, 2 * step
-    return float(brentq(function, start, end, xtol=1e-6))
-
-
-def _peak(density: Density) -> float:
-    sign = 1.0 if density.slope(0.0) > 0 else -1.0
-    return _crossing(lambda t: sign * density.slope(t), 0.0, sign)
-
-
-def _ends(density: Density, fall: float) -> tuple[float, float, float]:
-    """Left end, peak and right end of where the density is within e^{−fall} of its largest value."""
-    peak = _peak(density)
-    least = float(density.log(np.array([peak]))[0]) - fall
-
-    def above(t: float) -> float:
-        return float(density.log(np.array([t]))[0]) - least
-
-    return _crossing(above, peak, -1.0), peak, _crossing(above, peak, 1.0)
+    for _ in range(_BISECTIONS):
+        middle = (start + end) / 2
+        start, end = (middle, end) if function(middle) > 0 else (start, middle)
+    return end
 
 
 def _step(density: Density, peak: float, fall: float) -> float:
     """Spacing for an error of e^{−fall}: by the strip |Im t| < π/2, or by the width of a narrow peak."""
     h = 1e-3
-    width = (max(density.slope(peak - h) - density.slope(peak + h), 1e-300) / (2 * h)) ** -0.5
-    return min(np.pi**2 / fall, 2 * np.pi * width / np.sqrt(2 * fall))
-
-
-def trapezoid(centred: CentredCovariance, densities: list[Density], digits: float) -> Rule:
-    """The trapezoidal rule in log s that gives each density's integral to ``digits`` decimal digits."""
-    fall = digits * np.log(10)
-    ends = [_ends(density, fall) for density in densities]
-    left, right = min(e[0] for e in ends), max(e[2] for e in ends)
-    step = min(_step(density, e[1], fall) for density, e in zip(densities, ends, strict=True))
-    t = np.linspace(left, right, int(np.ceil((right - left) / step)) + 1)
-    spacing = t[1] - t[0]
-    return Rule(np.exp(t), np.exp(t + log_weight(centred, t)) * spacing)
+    curvature = (density.slope(peak - h) - density.slope(peak + h)) / (2 * h)
+    return min(math.pi**2 / fall, 2 * math.pi / math.sqrt(2 * fall * curvature))
