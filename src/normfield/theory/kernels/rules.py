@@ -10,6 +10,7 @@ it needs. A norm with its activation takes Θ to E[J Θ Jᵀ] + E[φ′φ′ᵀ 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,13 +35,17 @@ from normfield.theory.kernels.ways import Used, Ways, batch_normalised
 
 PARAMETERS = ("weight", "bias", "gamma", "beta")
 
+Normalise = Callable[..., tuple[LayerMoments, Used]]
+"""A batch norm with its activation, called like `batch_normalised`: whose statistics each sample is normalised by."""
+
 
 @dataclass(frozen=True)
 class Asked:
-    """How to compute, and whose parameters the tangent kernel counts."""
+    """How to compute, whose parameters the tangent kernel counts, and whose statistics batch norm divides by."""
 
     ways: Ways
     parameters: frozenset[str] = frozenset(PARAMETERS)
+    normalise: Normalise = batch_normalised
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +124,7 @@ def _activated(
 def _normed(step: Normed, signal: Signal, asked: Asked) -> Passed:
     _require_gaussian(signal, "batch norm", step.name)
     on_image = bool(signal.positions)
-    moments, used = batch_normalised(
+    moments, used = asked.normalise(
         signal.nngp, signal.ntk, step.norm, step.phi, asked.ways, step.name, on_image
     )
     after = _activated(signal, moments, asked, has_shift=True)
