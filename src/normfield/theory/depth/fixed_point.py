@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from normfield.theory.depth.radius import radius_rule
-from normfield.theory.depth.response import Response
+from normfield.theory.depth.response import (
+    CollapsedResponse,
+    HomogeneousResponse,
+    PiecewiseResponse,
+    Response,
+    ScaledResponse,
+    Unit,
+    UnscaledResponse,
+)
 
-# The least variance that is told from 0, relative to the largest possible; points of the scan per decade.
-_LEAST, _PER_DECADE = 1e-12, 8
+# Variances that are scanned, over the largest possible, the least what is told from 0; then those near the one found.
+_DOWN, _AROUND = np.geomspace(1, 1e-12, 61), np.geomspace(1.16, 0.86, 4)
+_NEGLIGIBLE, _ROUND_OFF, _ROUNDS = 1e-11, 1e-14, 60
+_ROUGH = 8  # nodes per panel while the fixed point is looked for
 
 ResponseAt = Callable[[np.ndarray], Response]
 
@@ -84,35 +93,70 @@ def growth_of_spread(batch: Batch, respond: ResponseAt) -> float:
     return batch.average(batch.x / batch.normaliser * respond(batch.scales).spread)
 
 
-def fixed_point(respond: ResponseAt, batch_size: float, eps: float, weight_variance: float) -> Batch:
-    """The batch at the largest κ = σ_w²(E h₁² − E h₁h₂); κ = 0 where there is none but the collapsed one.
+def fixed_point(unit: Unit, eps: float, weight_variance: float, order: int) -> tuple[Batch, ResponseAt]:
+    """The batch at the largest κ = σ_w²(E h₁² − E h₁h₂), and the response of its units; κ = 0 where it collapses.
 
-    At ε = 0 one step reaches it. Else the ratio of the two sides is followed from the largest possible κ downwards to
-    its first crossing of 1.
+    At ε = 0 one step reaches it. Else the response is first followed over all scales, then interpolated anew
+    between the scales that the fixed point has.
     """
-    x, weights = radius_rule(batch_size)
+    x, weights = radius_rule(unit.batch_size)
     if eps == 0:
-        any_scale = Batch(1.0, 0.0, x, weights)
-        return Batch(weight_variance * spread_after(any_scale, respond), 0.0, x, weights)
+        respond = UnscaledResponse(unit, order)
+        return Batch(
+            weight_variance * spread_after(Batch(1.0, 0.0, x, weights), respond), 0.0, x, weights
+        ), respond
+    empty = Batch(0.0, eps, x, weights)
+    rough = HomogeneousResponse(unit) if unit.is_homogeneous else ScaledResponse(unit, _ROUGH)
+    batch = _from_above(empty, rough, weight_variance)
+    if batch is None:
+        return empty, CollapsedResponse(unit)
+    if unit.is_homogeneous:
+        return batch, rough
+    near = PiecewiseResponse(unit, order, *_scales_of(batch))
+    return _on_the_way_down(batch, near, weight_variance, batch.variance * _AROUND) or batch, near
 
-    def excess(log_variance: float) -> float:
-        return weight_variance * growth_of_spread(Batch(np.exp(log_variance), eps, x, weights), respond) - 1
 
+def _from_above(empty: Batch, respond: ResponseAt, weight_variance: float) -> Batch | None:
+    """From the largest κ that any scale could give."""
     s = np.linspace(0, 1, 101)
-    largest = weight_variance * float(np.max(s * s * respond(s).spread))
-    log_variance = _last_crossing(excess, 1.01 * largest) if largest > 0 else -np.inf
-    return Batch(float(np.exp(log_variance)), eps, x, weights)
+    largest = 1.01 * weight_variance * float(np.max(s * s * respond(s).spread))
+    return _on_the_way_down(empty, respond, weight_variance, largest * _DOWN) if largest > 0 else None
 
 
-def _last_crossing(excess: Callable[[float], float], largest: float) -> float:
-    """Where ``excess`` first becomes positive on the way down from ln ``largest``; −∞ where it does not."""
-    decades = -np.log10(_LEAST)
-    grid = np.log(largest) - np.linspace(0, decades * np.log(10), round(decades * _PER_DECADE))
-    for above, below in pairwise(grid):
-        if excess(below) > 0:
-            root: Any = brentq(excess, below, above, xtol=1e-14)
-            return float(root)
-    return -np.inf
+def _on_the_way_down(
+    like: Batch, respond: ResponseAt, weight_variance: float, variances: np.ndarray
+) -> Batch | None:
+    """The first κ, from the largest variance to the smallest, above which σ_w²·spread falls behind κ."""
+
+    def excess(variance: float) -> float:
+        return weight_variance * growth_of_spread(replace(like, variance=variance), respond) - 1
+
+    for above, below in pairwise(variances):
+        if excess(below) >= 0 > excess(above):
+            return replace(like, variance=_crossing(excess, below, above))
+    return None
+
+
+def _crossing(excess: Callable[[float], float], low: float, high: float) -> float:
+    """Where ``excess`` changes its sign, by false position with the weight of a stale end halved (Illinois)."""
+    at_low, at_high = excess(low), excess(high)
+    for _ in range(_ROUNDS):
+        middle = (low * at_high - high * at_low) / (at_high - at_low)
+        at_middle = excess(middle)
+        if abs(at_middle) < _ROUND_OFF or high - low < _ROUND_OFF * high:
+            return middle
+        if at_middle > 0:
+            low, at_low, at_high = middle, at_middle, at_high / 2
+        else:
+            high, at_high, at_low = middle, at_middle, at_low / 2
+    return (low + high) / 2
+
+
+def _scales_of(batch: Batch) -> tuple[float, float]:
+    """The least and largest s that count, with some room."""
+    counted = batch.weights / batch.normaliser
+    scales = batch.scales[counted > _NEGLIGIBLE * counted.max()]
+    return 0.9 * float(scales.min()), min(1.1 * float(scales.max()), 1.0)
 
 
 def activations_at(batch: Batch, respond: ResponseAt) -> FixedPoint:

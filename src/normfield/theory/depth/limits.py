@@ -15,6 +15,7 @@ from normfield.theory import ops
 from normfield.theory.depth.fixed_point import FixedPoint
 from normfield.theory.depth.limits_result import DepthLimits
 from normfield.theory.depth.point import Layer, PointLimits, limits_at
+from normfield.theory.depth.response import Unit
 from normfield.theory.depth.transition import CollapseTransition
 from normfield.theory.gaussian import derivative
 
@@ -88,7 +89,8 @@ def depth_limits(
             expected="axes that broadcast against one another", got=f"shapes {[axis.shape for axis in given]}"
         ) from None
     points = [
-        limits_at(Layer(phi, *point)) for point in zip(*(axis.ravel().tolist() for axis in axes), strict=True)
+        limits_at(Layer(Unit(phi, size, scale, shift), added, variance))
+        for size, scale, shift, added, variance in zip(*(axis.ravel().tolist() for axis in axes), strict=True)
     ]
     return _gathered(points, phi.name, axes)
 

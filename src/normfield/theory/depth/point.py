@@ -9,10 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from normfield.network import ActivationFunction
 from normfield.theory.depth.fixed_point import FixedPoint, activations_at, fixed_point
 from normfield.theory.depth.rates import Rates, rates
-from normfield.theory.depth.response import ScaledResponse, UnscaledResponse
+from normfield.theory.depth.response import Unit
 from normfield.theory.depth.sphere import ORDERS
 from normfield.theory.depth.transition import CollapseTransition, collapse_transition
 
@@ -27,10 +26,7 @@ Regime = Literal["normalised", "outlier", "collapsed", "constant"]
 class Layer:
     """What repeats over depth: h = φ(γ·BN_ε(z) + β) over batches of one size, z = Wh + b."""
 
-    phi: ActivationFunction
-    batch_size: float
-    gamma: float
-    beta: float
+    unit: Unit
     eps: float
     weight_variance: float
 
@@ -50,9 +46,7 @@ class PointLimits:
 
 def limits_at(layer: Layer) -> PointLimits:
     """Fixed point, rates and transition of a layer, in whichever regime it is."""
-    transition = collapse_transition(
-        layer.phi, layer.batch_size, layer.gamma, layer.beta, layer.weight_variance
-    )
+    transition = collapse_transition(layer.unit, layer.weight_variance)
     (fixed, found), coarse = (_evaluate(layer, order) for order in ORDERS)
     without_eps = _evaluate(replace(layer, eps=0.0), ORDERS[0])[1] if layer.eps else found
     regime = _regime(layer, fixed, transition)
@@ -70,11 +64,9 @@ def limits_at(layer: Layer) -> PointLimits:
 
 
 def _evaluate(layer: Layer, order: int) -> tuple[FixedPoint, Rates]:
-    scaled = ScaledResponse if layer.eps > 0 else UnscaledResponse
-    respond = scaled(layer.phi, layer.batch_size, layer.gamma, layer.beta, order)
-    batch = fixed_point(respond, layer.batch_size, layer.eps, layer.weight_variance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = rates(respond, batch, layer.batch_size, layer.gamma, layer.weight_variance)
+        batch, respond = fixed_point(layer.unit, layer.eps, layer.weight_variance, order)
+        found = rates(respond, batch, layer.unit, layer.weight_variance)
         return activations_at(batch, respond), found
 
 
@@ -101,12 +93,12 @@ def _status(layer: Layer, regime: Regime) -> str:
     """Why a number is missing or infinite, or "" where none is."""
     if regime == "constant":
         return "φ(γu + β) is the same for every sample: no difference between samples and no gradient gets through"
-    if layer.eps == 0 and layer.batch_size == 2:
+    if layer.eps == 0 and layer.unit.batch_size == 2:
         return (
             "with 2 samples and ε = 0 the output is φ(γ + β) and φ(−γ + β) whatever the input, and the gradient is "
             "exactly 0: nothing below the batch norm learns"
         )
-    if layer.eps == 0 and layer.batch_size == 3:
+    if layer.eps == 0 and layer.unit.batch_size == 3:
         return (
             "with 3 samples and ε = 0 the expected squared gradient is infinite, since batches of almost equal samples "
             "are too frequent: there is no rate"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normfield.theory.depth.fixed_point import Batch, ResponseAt, spread_after
+from normfield.theory.depth.response import Unit
 
 _DIFFERENCE = 1e-4
 # Two samples leave no gradient that could grow, three one without a mean.
@@ -37,20 +38,18 @@ class Rates:
     cross_batch_rate: float
 
 
-def rates(
-    respond: ResponseAt, batch: Batch, batch_size: float, gamma: float, weight_variance: float
-) -> Rates:
+def rates(respond: ResponseAt, batch: Batch, unit: Unit, weight_variance: float) -> Rates:
     """All rates, with κ the variance of centred pre-activations, x = χ²_{B−1}/B, D = κx + ε, s² = κx/D, b = 1/B.
 
     λ_G = σ_w²γ² E_x[(slopes − (2s² − s⁴)·slopes_along)/D], λ_L = σ_w²/(2(1−b))·E_x[(x²/D)·by_norm],
     λ_M = σ_w² E_x[(x²/D)·by_correlation], λ_CB = (σ_w/(1−b)·E_x[(x/√D)·first])². At ε = 0 these are Yang's.
     """
-    b, x, D, s = 1 / batch_size, batch.x, batch.normaliser, batch.scales
+    b, x, D, s = 1 / unit.batch_size, batch.x, batch.normaliser, batch.scales
     at = respond(s)
     projected = at.slopes - (2 * s**2 - s**4) * at.slopes_along
-    growth = weight_variance * gamma**2 * batch.average(projected / D)
+    growth = weight_variance * unit.gamma**2 * batch.average(projected / D)
     return Rates(
-        explosion_rate=_WITHOUT_EPS.get(batch_size, growth) if batch.eps == 0 else growth,
+        explosion_rate=_WITHOUT_EPS.get(unit.batch_size, growth) if batch.eps == 0 else growth,
         norm_rate=weight_variance / (2 * (1 - b)) * batch.average(x * x / D * at.by_norm),
         correlation_rate=weight_variance * batch.average(x * x / D * at.by_correlation),
         scale_rate=_scale_rate(respond, batch, weight_variance),

@@ -6,16 +6,42 @@ s = r/√(r² + Bε) is 1 at ε = 0 and below 1 else, the shorter the further th
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from normfield.network import ActivationFunction
-from normfield.theory.depth.sphere import ORDERS
+from normfield.theory import ops
+from normfield.theory.depth.closed_forms import homogeneous_values
+from normfield.theory.depth.sphere import FEW, ORDERS
 from normfield.theory.depth.sphere_moments import SphereMoments, sphere_moments
+from normfield.theory.gaussian import derivative
 
-#: Values of s at which a response is computed and between which it is interpolated, for each of ``ORDERS``.
-_SCALES = {ORDERS[0]: 28, ORDERS[1]: 20}
+# Values of s between which a response is interpolated, over a wide range and over a narrow one.
+_POINTS, _NARROW = (20, 10), 0.3
+# Beyond the step of a numerical derivative; a kink is told from curvature by the relative jump of φ′ across it.
+_BESIDE, _JUMP = 2e-5, 1e-3
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One normalised unit: φ(γu + β) over a batch of B samples."""
+
+    phi: ActivationFunction
+    batch_size: float
+    gamma: float
+    beta: float
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether φ(sx) = sφ(x) for s > 0, shift included."""
+        return self.phi.homogeneous is not None and self.beta == 0
+
+    def moments(self, scale: float, order: int) -> SphereMoments:
+        """Where u = scale·z."""
+        return sphere_moments(self.phi, self.batch_size, self.gamma * scale, self.beta, order)
 
 
 class Response(NamedTuple):
@@ -68,37 +94,87 @@ def _by_correlation(m: SphereMoments, b: float) -> float:
     return m.covariance_by_product + b * (squared_sum + far / (1 - 3 * b)) / (1 - 2 * b)
 
 
-class ScaledResponse:
-    """The response at every s of (0, 1], interpolated between Chebyshev points."""
+class UnscaledResponse:
+    """The response at ε = 0, where s is 1 whatever the radius."""
 
-    def __init__(
-        self, phi: ActivationFunction, batch_size: float, gamma: float, beta: float, order: int
-    ) -> None:
-        count = _SCALES[order]
+    def __init__(self, unit: Unit, order: int) -> None:
+        self._only = response(unit.moments(1.0, order), unit.batch_size)
+
+    def __call__(self, s: np.ndarray) -> Response:
+        """The same integrands at each of an array of scales."""
+        return Response(*(np.full(np.shape(s), value) for value in self._only))
+
+
+class HomogeneousResponse:
+    """The response of φ(x) = c₁x + c₂|x| at β = 0, whose moments are powers of s."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._only = response(unit.moments(1.0, ORDERS[0]), unit.batch_size)
+
+    def __call__(self, s: np.ndarray) -> Response:
+        """The integrands at an array of scales, 0 included."""
+        even = Response(*(np.full(np.shape(s), value) for value in self._only))
+        return even._replace(mean=even.mean * s, second=even.second * s * s)
+
+
+class ScaledResponse:
+    """The response between two scales, interpolated between Chebyshev points."""
+
+    def __init__(self, unit: Unit, order: int, low: float = 0.0, high: float = 1.0) -> None:
+        count = _POINTS[high - low < _NARROW] - (0 if order == ORDERS[0] else 3)
         points = np.cos(np.pi * (np.arange(count) + 0.5) / count)
-        scales = (points + 1) / 2
-        values = [
-            np.array(response(sphere_moments(phi, batch_size, gamma * s, beta, order), batch_size))
-            / s**_POWERS
-            for s in scales
-        ]
+        self._centre, self._half = (low + high) / 2, (high - low) / 2
+        scales = self._centre + self._half * points
+        values = [np.array(response(unit.moments(s, order), unit.batch_size)) / s**_POWERS for s in scales]
         basis = np.polynomial.chebyshev.chebvander(points, count - 1)
         self._coefficients = 2 / count * basis.T @ np.array(values)
         self._coefficients[0] /= 2
 
     def __call__(self, s: np.ndarray) -> Response:
         """The integrands at an array of scales."""
-        return Response(*np.polynomial.chebyshev.chebval(2 * np.asarray(s) - 1, self._coefficients))
+        points = (np.asarray(s) - self._centre) / self._half
+        return Response(*np.polynomial.chebyshev.chebval(points, self._coefficients))
 
 
-class UnscaledResponse:
-    """The response at ε = 0, where s is 1 whatever the radius."""
+class PiecewiseResponse:
+    """The same in pieces that end where, in a small batch, a kink of φ leaves the support of z.
 
-    def __init__(
-        self, phi: ActivationFunction, batch_size: float, gamma: float, beta: float, order: int
-    ) -> None:
-        self._only = response(sphere_moments(phi, batch_size, gamma, beta, order), batch_size)
+    That is at s√n = |β/γ|, n = B − 1, for one sample, and at s√((n−1)/2) = |β/γ| for two samples at once.
+    """
+
+    def __init__(self, unit: Unit, order: int, low: float, high: float) -> None:
+        kink, n = abs(unit.beta / unit.gamma) if unit.gamma else 0.0, unit.batch_size - 1
+        ends = (kink / math.sqrt(n), kink / math.sqrt((n - 1) / 2)) if 1 < n < FEW else ()
+        self._edges = [low, *(end for end in ends if low < end < high), high]
+        self._pieces = [ScaledResponse(unit, order, a, b) for a, b in pairwise(self._edges)]
 
     def __call__(self, s: np.ndarray) -> Response:
-        """The same integrands at each of an array of scales."""
+        """The integrands at an array of scales."""
+        piece = np.searchsorted(self._edges[1:-1], s)
+        values = np.array([respond(s) for respond in self._pieces])
+        return Response(*np.take_along_axis(values, piece[None, None], axis=0)[0])
+
+
+class CollapsedResponse:
+    """The response in the limit s → 0, where φ is its tangent at β, or its two tangents at a kink."""
+
+    def __init__(self, unit: Unit) -> None:
+        right, left = slopes_at(unit.phi, unit.beta)
+        values = homogeneous_values((right + left) / 2, (right - left) / 2, unit.batch_size, unit.gamma)
+        level = float(unit.phi.function(ops, np.array(unit.beta)))
+        bent = response(SphereMoments(*values), unit.batch_size)
+        self._only = bent._replace(mean=level, second=level**2)
+
+    def __call__(self, s: np.ndarray) -> Response:
+        """The limit at each of an array of scales, which are 0."""
         return Response(*(np.full(np.shape(s), value) for value in self._only))
+
+
+def slopes_at(phi: ActivationFunction, beta: float) -> tuple[float, float]:
+    """φ′ to the right and to the left of β, equal where φ has no kink there."""
+    slope = derivative(phi)
+    right, left = (float(slope(np.array(beta + step))) for step in (_BESIDE, -_BESIDE))
+    if abs(right - left) > _JUMP * max(abs(right), abs(left)):
+        return right, left
+    here = float(slope(np.array(beta)))
+    return here, here

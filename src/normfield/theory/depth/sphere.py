@@ -17,8 +17,9 @@ import numpy as np
 ORDERS = (16, 12)
 _REACH = 9.0
 _PANEL = 2.25
-_FEW = 16  # dimensions below which the support's edge is near and a kink leaves it inside the reach
-_INTERPOLATED = 32
+#: Dimensions below which the support's edge is near, and a kink leaves it inside the reach.
+FEW = 12
+_INTERPOLATED = 40
 
 Functions = Callable[[np.ndarray], Sequence[np.ndarray]]
 
@@ -125,7 +126,7 @@ class SpherePairs:
         self.n = batch_size - 1
         self.correlation = -1 / self.n
         self.kink, self.steepness, self.order = kink, steepness, order
-        few = self.n < _FEW
+        few = self.n < FEW
         self.z, self.weights = coordinate_rule(
             self.n, np.array(kink), steepness, order, bends=self._bends(), stepped=few and self.n > 2
         )
@@ -139,12 +140,12 @@ class SpherePairs:
         if math.isinf(self.n):
             means = np.array([self.weights @ values for values in functions(self.z)])
             return np.broadcast_to(means[:, None], (len(means), self.z.size))
-        interpolated = None if self.n < _FEW else self._interpolated_means(functions)
+        interpolated = None if self.n < FEW else self._interpolated_means(functions)
         return self._means_at(self.z, functions) if interpolated is None else interpolated
 
     def _bends(self) -> tuple[float, ...]:
         """The z₁ at which the kink of g(z₂) enters the support that z₁ leaves to z₂."""
-        if self.n >= _FEW or abs(self.kink) >= math.sqrt(self.n):
+        if self.n >= FEW or abs(self.kink) >= math.sqrt(self.n):
             return ()
         tau, rho = self.kink / math.sqrt(self.n), self.correlation
         half = math.sqrt((1 - rho**2) * (1 - tau**2))
@@ -170,7 +171,7 @@ class SpherePairs:
         basis = np.polynomial.chebyshev.chebvander(few, _INTERPOLATED - 1)
         coefficients = 2 / _INTERPOLATED * means @ basis
         coefficients[:, 0] /= 2
-        size = np.abs(coefficients).max(axis=1)
+        size = np.sqrt([self.weights @ values**2 for values in functions(self.z)])
         if np.any(np.abs(coefficients[:, -3:]).max(axis=1) > 1e-12 * size):
             return None
         return coefficients @ np.polynomial.chebyshev.chebvander(t / reach, _INTERPOLATED - 1).T
