@@ -203,7 +203,30 @@ STUDIES: dict[str, Entry] = {
     "a folder without a study": (lambda folder: nf.read_study(folder), "study"),
 }
 
+NORMED = nf.mlp(inputs=4, width=6, depth=2, outputs=3, batch_norm=True)
+WITHOUT_EPSILON = nf.Network((4,), [nf.Dense(6), nf.BatchNorm(eps=0.0), nf.Activation("relu"), nf.Dense(3)])
+CURVED = nf.Network((4,), [nf.Dense(6), nf.BatchNorm(), nf.Activation("tanh"), nf.Dense(3)])
+
+KERNELS: dict[str, Entry] = {
+    "a kernel of no network": (lambda _: nf.batch_kernel(MODEL, X), "describe it with nf.describe"),
+    "a kernel by an unknown method": (lambda _: nf.batch_kernel(NORMED, X, method="exakt"), "auto, exact"),
+    "a kernel of other inputs": (lambda _: nf.batch_kernel(NORMED, X[:, :3]), "(B, 4), got shape (24, 3)"),
+    "a kernel of NaN": (lambda _: nf.batch_kernel(NORMED, X * float("nan")), "expected finite data"),
+    "an exact kernel of tanh": (lambda _: nf.batch_kernel(CURVED, X, method="exact"), "got tanh at layer 2"),
+    "a kernel beyond memory": (
+        lambda _: nf.batch_kernel(NORMED, X, memory=100.0),
+        "samples, or raise memory=",
+    ),
+    "a kernel of one sample repeated": (
+        lambda _: nf.batch_kernel(WITHOUT_EPSILON, X[:1].repeat(5, 1)),
+        "eps",
+    ),
+    "a kernel of no parameters": (lambda _: nf.batch_kernel(NORMED, X, parameters=()), "weight, bias, gamma"),
+    "a kernel from one draw": (lambda _: nf.batch_kernel(NORMED, X, samples=1), "at least 2 samples"),
+}
+
 REGISTRY: dict[str, Entry] = {
+    **KERNELS,
     **DESCRIPTIONS,
     **THEORY,
     **MODULES,
