@@ -13,7 +13,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 from normfield.errors import InvalidInput, NumericalFailure
 from normfield.network import Network
 from normfield.theory.kernels.batch_result import BatchKernel, LayerKernel
-from normfield.theory.kernels.rules import PARAMETERS, Asked, Passed, pass_along
+from normfield.theory.kernels.rules import PARAMETERS, Asked, Passed, in_order, pass_along
 from normfield.theory.kernels.signal import of_data
 from normfield.theory.kernels.steps import Affine, Branched, Step, read_steps
 from normfield.theory.kernels.ways import METHODS, Ways, doubts_in_words
@@ -190,18 +190,10 @@ def _check_memory(samples: int, net: Network, memory: float) -> None:
         )
 
 
-def _flat(passed: Iterable[Passed]) -> list[Passed]:
-    """Steps in order, those of branches before the sum they lead to."""
-    found = []
-    for each in passed:
-        found += [*_flat(each.branch), *_flat(each.shortcut), each]
-    return found
-
-
 def _result(
     net: Network, passed: tuple[Passed, ...], asked: Asked, layers: bool, seconds: float
 ) -> BatchKernel:
-    flat = _flat(passed)
+    flat = in_order(passed)
     used = [each.used for each in flat if each.used is not None]
     statuses = [f"{each.status} at layer {each.step.name}" for each in flat if each.status]
     last = passed[-1].after

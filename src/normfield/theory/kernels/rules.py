@@ -10,7 +10,7 @@ it needs. A norm with its activation takes Θ to E[J Θ Jᵀ] + E[φ′φ′ᵀ 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,14 @@ def pass_along(steps: tuple[Step, ...], signal: Signal, asked: Asked) -> tuple[P
         passed.append(pass_step(step, signal, asked))
         signal = passed[-1].after
     return tuple(passed)
+
+
+def in_order(passed: Iterable[Passed]) -> list[Passed]:
+    """Steps in one row, those of branches before the sum they lead to."""
+    found: list[Passed] = []
+    for each in passed:
+        found += [*in_order(each.branch), *in_order(each.shortcut), each]
+    return found
 
 
 def pass_step(step: Step, signal: Signal, asked: Asked) -> Passed:
