@@ -93,27 +93,30 @@ def growth_of_spread(batch: Batch, respond: ResponseAt) -> float:
     return batch.average(batch.x / batch.normaliser * respond(batch.scales).spread)
 
 
-def fixed_point(unit: Unit, eps: float, weight_variance: float, order: int) -> tuple[Batch, ResponseAt]:
-    """The batch at the largest κ = σ_w²(E h₁² − E h₁h₂), and the response of its units; κ = 0 where it collapses.
+def rough_batch(unit: Unit, eps: float, weight_variance: float) -> Batch:
+    """The batch at about the largest κ = σ_w²(E h₁² − E h₁h₂); κ = 0 where none but the collapsed one is fixed.
 
-    At ε = 0 one step reaches it. Else the response is first followed over all scales, then interpolated anew
-    between the scales that the fixed point has.
+    At ε = 0 the scale is free, and one step reaches the fixed point from any.
     """
     x, weights = radius_rule(unit.batch_size)
     if eps == 0:
-        respond = UnscaledResponse(unit, order)
-        return Batch(
-            weight_variance * spread_after(Batch(1.0, 0.0, x, weights), respond), 0.0, x, weights
-        ), respond
+        return Batch(weight_variance, 0.0, x, weights)
     empty = Batch(0.0, eps, x, weights)
     rough = HomogeneousResponse(unit) if unit.is_homogeneous else ScaledResponse(unit, _ROUGH)
-    batch = _from_above(empty, rough, weight_variance)
-    if batch is None:
-        return empty, CollapsedResponse(unit)
+    return _from_above(empty, rough, weight_variance) or empty
+
+
+def fixed_point(rough: Batch, unit: Unit, weight_variance: float, order: int) -> tuple[Batch, ResponseAt]:
+    """The batch near a rough one, with the response of its units interpolated between the scales that it has."""
+    if rough.eps == 0:
+        unscaled = UnscaledResponse(unit, order)
+        return replace(rough, variance=weight_variance * spread_after(rough, unscaled)), unscaled
+    if rough.variance == 0:
+        return rough, CollapsedResponse(unit)
     if unit.is_homogeneous:
-        return batch, rough
-    near = PiecewiseResponse(unit, order, *_scales_of(batch))
-    return _on_the_way_down(batch, near, weight_variance, batch.variance * _AROUND) or batch, near
+        return rough, HomogeneousResponse(unit)
+    near = PiecewiseResponse(unit, order, *_scales_of(rough))
+    return _on_the_way_down(rough, near, weight_variance, rough.variance * _AROUND) or rough, near
 
 
 def _from_above(empty: Batch, respond: ResponseAt, weight_variance: float) -> Batch | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 import numpy as np
 
-from normfield.theory.depth.fixed_point import FixedPoint, activations_at, fixed_point
+from normfield.theory.depth.fixed_point import Batch, FixedPoint, activations_at, fixed_point, rough_batch
 from normfield.theory.depth.rates import Rates, rates
 from normfield.theory.depth.response import Unit
 from normfield.theory.depth.sphere import ORDERS
@@ -47,8 +47,9 @@ class PointLimits:
 def limits_at(layer: Layer) -> PointLimits:
     """Fixed point, rates and transition of a layer, in whichever regime it is."""
     transition = collapse_transition(layer.unit, layer.weight_variance)
-    (fixed, found), coarse = (_evaluate(layer, order) for order in ORDERS)
-    without_eps = _evaluate(replace(layer, eps=0.0), ORDERS[0])[1] if layer.eps else found
+    rough = rough_batch(layer.unit, layer.eps, layer.weight_variance)
+    (fixed, found), coarse = (_evaluate(layer, rough, order) for order in ORDERS)
+    without_eps = _without_eps(layer) if layer.eps else found
     regime = _regime(layer, fixed, transition)
     if regime == "constant":
         found = without_eps = Rates(*(math.nan for _ in fields(Rates)))
@@ -63,11 +64,15 @@ def limits_at(layer: Layer) -> PointLimits:
     )
 
 
-def _evaluate(layer: Layer, order: int) -> tuple[FixedPoint, Rates]:
+def _evaluate(layer: Layer, rough: Batch, order: int) -> tuple[FixedPoint, Rates]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        batch, respond = fixed_point(layer.unit, layer.eps, layer.weight_variance, order)
+        batch, respond = fixed_point(rough, layer.unit, layer.weight_variance, order)
         found = rates(respond, batch, layer.unit, layer.weight_variance)
         return activations_at(batch, respond), found
+
+
+def _without_eps(layer: Layer) -> Rates:
+    return _evaluate(layer, rough_batch(layer.unit, 0.0, layer.weight_variance), ORDERS[0])[1]
 
 
 def _errors(fine: tuple[FixedPoint, Rates], coarse: tuple[FixedPoint, Rates]) -> dict[str, float]:
