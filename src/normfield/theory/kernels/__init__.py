@@ -2,5 +2,7 @@
 
 from normfield.theory.kernels.batch import batch_kernel
 from normfield.theory.kernels.batch_result import BatchKernel, LayerKernel
+from normfield.theory.kernels.profile import depth_profile
+from normfield.theory.kernels.profile_result import DepthProfile, LayerProfile
 
-__all__ = ["BatchKernel", "LayerKernel", "batch_kernel"]
+__all__ = ["BatchKernel", "DepthProfile", "LayerKernel", "LayerProfile", "batch_kernel", "depth_profile"]

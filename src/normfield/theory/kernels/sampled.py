@@ -111,13 +111,13 @@ def sampled_moments(
     blocks = max(_BLOCKS, math.ceil(samples * centred.size / _NUMBERS))
     size = math.ceil(samples / blocks)
     sums: dict[str, _Running] = {}
-    for y in _draws(centred, blocks, size, seed):
+    for y in normal_draws(centred, blocks, size, seed):
         for name, value in _block(y, centred, tangent, norm, phi).items():
             sums.setdefault(name, _Running()).add(value)
     return _collected(sums, nngp, ntk, centred, status, blocks * size)
 
 
-def _draws(centred: CentredCovariance, blocks: int, size: int, seed: int) -> Iterator[np.ndarray]:
+def normal_draws(centred: CentredCovariance, blocks: int, size: int, seed: int) -> Iterator[np.ndarray]:
     """Blocks of y (size, B); samples without variance stay at exactly 0."""
     kept = centred.values > 0
     spread = (centred.vectors[:, kept] * np.sqrt(centred.values[kept])) * (centred.variances > 0)[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from normfield.errors import NotCovered
@@ -97,6 +97,15 @@ class Flattened:
 
 
 Step = Affine | Normed | SampleNormed | Pointwise | Averaged | Branched | Flattened
+
+
+def flat_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    """All steps, those of branches before the sum they lead to."""
+    for step in steps:
+        if isinstance(step, Branched):
+            yield from flat_steps(step.branch)
+            yield from flat_steps(step.shortcut)
+        yield step
 
 
 def read_steps(network: Network) -> tuple[Step, ...]:
