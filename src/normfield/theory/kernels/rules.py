@@ -11,6 +11,7 @@ it needs. A norm with its activation takes Θ to E[J Θ Jᵀ] + E[φ′φ′ᵀ 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,10 +132,14 @@ def _activated(
 
 def _normed(step: Normed, signal: Signal, asked: Asked) -> Passed:
     _require_gaussian(signal, "batch norm", step.name)
-    on_image = bool(signal.positions)
+    xp, on_image = array_namespace(signal.ntk), bool(signal.positions)
+    is_finite = bool(xp.all(xp.isfinite(signal.ntk)))
+    tangent = signal.ntk if is_finite else None
     moments, used = asked.normalise(
-        signal.nngp, signal.ntk, step.norm, step.phi, asked.ways, step.name, on_image
+        signal.nngp, tangent, step.norm, step.phi, asked.ways, step.name, on_image
     )
+    if not is_finite:  # a layer before diverged, and says so
+        moments = replace(moments, pulled=xp.full_like(signal.ntk, math.inf))
     after = _activated(signal, moments, asked, has_shift=True)
     return Passed(step, signal, after, used, moments.error, moments.status)
 
