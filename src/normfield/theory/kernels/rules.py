@@ -10,8 +10,8 @@ it needs. A norm with its activation takes Θ to E[J Θ Jᵀ] + E[φ′φ′ᵀ 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
