@@ -18,6 +18,9 @@ import numpy as np
 from normfield.theory.kernels.centred import CentredCovariance
 
 _EXACT_DIGITS = 15.0
+_MARGIN = (
+    3.0  # in e-folds: for slow tails and for the growth of the integrands towards the edge of their strip
+)
 _BISECTIONS = 40
 
 
@@ -61,7 +64,7 @@ def log_weights(centred: CentredCovariance, nodes: np.ndarray) -> np.ndarray:
 
 def trapezoid(centred: CentredCovariance, densities: Sequence[Density], digits: float) -> Rule:
     """The trapezoidal rule in log s that gives each density's integral to ``digits`` decimal digits."""
-    fall = digits * math.log(10)
+    fall = digits * math.log(10) + _MARGIN
     ends = [_ends(density, fall) for density in densities]
     left, right = min(each[0] for each in ends), max(each[2] for each in ends)
     step = min(_step(density, each[1], fall) for density, each in zip(densities, ends, strict=True))
@@ -71,11 +74,11 @@ def trapezoid(centred: CentredCovariance, densities: Sequence[Density], digits: 
 
 
 def gauss(centred: CentredCovariance, densities: Sequence[Density], order: int) -> Rule:
-    """The Gaussian rule in x = (1 + 2λ_max s)^{−1/4} whose weight is the mean of the densities.
+    """The Gaussian rule in x = 1 − (1 + 2λ_max s)^{−1/4} whose weight is the mean of the densities.
 
     The integrands over their densities are smooth in x: linear in s where 2λ_max s < 1, which is where many directions
     with variance put all weight; slowly varying, like log s, between the least and the largest eigenvalue; and beyond
-    them a power series in 1/s = O(x⁴). Few nodes do for any rank and spectrum.
+    them a power series in 1/s = O((1 − x)⁴). Few nodes do for any rank and spectrum.
     """
     fine = trapezoid(centred, densities, _EXACT_DIGITS)
     largest = max(float(centred.values.max()), 1.0)
@@ -85,9 +88,9 @@ def gauss(centred: CentredCovariance, densities: Sequence[Density], order: int) 
         parts = [_relative(density, nodes) / mass for density, mass in zip(densities, masses, strict=True)]
         return np.sum(parts, axis=0)
 
-    x = np.exp(-0.25 * np.log1p(2 * largest * fine.nodes))
-    found, weights = _gaussian_rule(x, fine.weights * measure(fine.nodes), order)
-    nodes = np.expm1(-4 * np.log(found)) / (2 * largest)
+    x = -np.expm1(-0.25 * np.log1p(2 * largest * fine.nodes))
+    found, weights = _gaussian_rule(x / x[-1], fine.weights * measure(fine.nodes), order)
+    nodes = np.expm1(-4 * np.log1p(-x[-1] * found)) / (2 * largest)
     return Rule(nodes, weights / measure(nodes))
 
 
