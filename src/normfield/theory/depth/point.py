@@ -48,7 +48,8 @@ def limits_at(layer: Layer) -> PointLimits:
     """Fixed point, rates and transition of a layer, in whichever regime it is."""
     transition = collapse_transition(layer.unit, layer.weight_variance)
     rough = rough_batch(layer.unit, layer.eps, layer.weight_variance)
-    (fixed, found), coarse = (_evaluate(layer, rough, order) for order in ORDERS)
+    fixed, found = _evaluate(layer, rough, ORDERS[0])
+    coarse = _evaluate(layer, rough.thinned(), ORDERS[1])
     without_eps = _without_eps(layer) if layer.eps else found
     regime = _regime(layer, fixed, transition)
     if regime == "constant":
@@ -76,7 +77,7 @@ def _without_eps(layer: Layer) -> Rates:
 
 
 def _errors(fine: tuple[FixedPoint, Rates], coarse: tuple[FixedPoint, Rates]) -> dict[str, float]:
-    """Distance to the coarser rule, and what rounding leaves of μ* = E φ² − E φφ; 0 where a number is infinite."""
+    """Distance to the coarser rules, and what rounding leaves of μ* = E φ² − E φφ; 0 where a number is infinite."""
     fixed, _ = fine
     rounding = _ROUNDING * (1 + fixed.second_moment / fixed.spread) if fixed.spread > 0 else _ROUNDING
     values, others = (asdict(point) | asdict(found) for point, found in (fine, coarse))

@@ -8,7 +8,7 @@ import numpy as np
 
 # ln x reaches to where e^{−37} of the density is left: 1e-16.
 _TAIL = 37.0
-_STEP = 0.35
+_STEP = 0.1
 
 
 def radius_rule(batch_size: float) -> tuple[np.ndarray, np.ndarray]:
@@ -20,9 +20,9 @@ def radius_rule(batch_size: float) -> tuple[np.ndarray, np.ndarray]:
         return np.ones(1), np.ones(1)
     n = batch_size - 1
     deviation = math.sqrt(2 / n)
-    left = -min(10.5 * deviation, 1.0) if 10.5 * deviation < 1 else -1 - 2 * _TAIL / max(n - 2, 1)
+    left = -min(10.3 * deviation, 1.0) if 10.5 * deviation < 1 else -1 - 2 * _TAIL / max(n - 2, 1)
     right = min(9 * deviation, math.log(6 + 2.2 * _TAIL / n))
-    count = math.ceil((right - left) / min(_STEP, 0.8 * deviation)) + 1
+    count = math.ceil((right - left) / min(_STEP, 0.3 * deviation)) + 1
     tau = np.linspace(left, right, count)
     weights = np.exp(n / 2 * (tau - np.expm1(tau)))
     return n * np.exp(tau) / batch_size, weights / weights.sum()

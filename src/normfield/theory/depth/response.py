@@ -21,8 +21,9 @@ from normfield.theory.gaussian import derivative
 
 # Values of s between which a response is interpolated, over a wide range and over a narrow one.
 _POINTS, _NARROW = (20, 10), 0.3
-# Beyond the step of a numerical derivative; a kink is told from curvature by the relative jump of φ′ across it.
-_BESIDE, _JUMP = 2e-5, 1e-3
+# How far beside β its one-sided slopes are taken, the second beyond the step of a numerical derivative; a kink is told
+# from curvature by the relative jump of φ′ across it.
+_BESIDE, _FURTHER, _JUMP = 1e-9, 2e-5, 1e-3
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class PiecewiseResponse:
 
     def __init__(self, unit: Unit, order: int, low: float, high: float) -> None:
         kink, n = abs(unit.beta / unit.gamma) if unit.gamma else 0.0, unit.batch_size - 1
-        ends = (kink / math.sqrt(n), kink / math.sqrt((n - 1) / 2)) if 1 < n < FEW else ()
+        ends = (kink / math.sqrt(n), kink / math.sqrt(max(n - 1, 1) / 2)) if n < FEW else ()
         self._edges = [low, *(end for end in ends if low < end < high), high]
         self._pieces = [ScaledResponse(unit, order, a, b) for a, b in pairwise(self._edges)]
 
@@ -173,7 +174,8 @@ class CollapsedResponse:
 def slopes_at(phi: ActivationFunction, beta: float) -> tuple[float, float]:
     """φ′ to the right and to the left of β, equal where φ has no kink there."""
     slope = derivative(phi)
-    right, left = (float(slope(np.array(beta + step))) for step in (_BESIDE, -_BESIDE))
+    step = (_FURTHER if phi.derivative is None else _BESIDE) * max(1.0, abs(beta))
+    right, left = (float(slope(np.array(beta + side))) for side in (step, -step))
     if abs(right - left) > _JUMP * max(abs(right), abs(left)):
         return right, left
     here = float(slope(np.array(beta)))
