@@ -41,7 +41,7 @@ benchmarks: $(VENV)/installed ## Time normfield beside its peers, in an environm
 	@benchmarks/run.sh
 
 clean: ## Remove what was made, environments included
-	@rm -rf $(VENV) site dist build normfield-report.html benchmarks/.venv-peers
+	@rm -rf $(VENV) site dist build normfield-report.html benchmarks/.venv-peers benchmarks/.venv-jax
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; torch is the largest part) ..."

@@ -109,3 +109,11 @@ def conclude(outcome: Outcome, path: Path | None) -> int:
     if path is not None:
         path.write_text(outcome.to_json() + "\n", encoding="utf-8")
     return 0 if all(verdict.met for verdict in outcome.verdicts) else 1
+
+
+def conclude_all(outcomes: Sequence[Outcome], path: Path | None) -> int:
+    """The same for several outcomes of one run; the file holds a JSON array of them."""
+    print("\n\n".join(map(str, outcomes)))
+    if path is not None:
+        path.write_text("[" + ",\n".join(each.to_json() for each in outcomes) + "]\n", encoding="utf-8")
+    return 0 if all(verdict.met for each in outcomes for verdict in each.verdicts) else 1
