@@ -135,7 +135,7 @@ def _rescaled(pulled: Any, batches: TwoBatches, norm: BatchNormalisation) -> Any
 
 
 def _words(batches: TwoBatches) -> str:
-    return _DIVERGES.format(first=batches.first.rank, second=batches.second.rank, joint=batches.joint_rank)
+    return _DIVERGES.format(first=batches.first.rank, second=batches.second.rank, joint=batches.factor.rank)
 
 
 def _signs(batches: TwoBatches, phi: Homogeneous) -> Any:
@@ -247,17 +247,17 @@ class _OneLine:
     @classmethod
     def at(cls, s: float, batches: TwoBatches, tangent: Any | None, phi: Homogeneous) -> _OneLine:
         """One s."""
-        first, second = batches.first, batches.second
-        space = array_namespace(first.vectors)
-        shrink = 1 / (1 + 2 * s * batches.strengths)
-        remaining = (batches.loadings * first.array(shrink)) @ batches.loadings.T
+        factor, second = batches.factor, batches.second
+        space = array_namespace(factor.loadings)
+        shrink = 1 / (1 + 2 * s * factor.strengths)
+        remaining = (factor.loadings * factor.array(shrink)) @ factor.loadings.T
         values, vectors = space.linalg.eigh((remaining + remaining.T) / 2)
-        crossed = batches.crossed(shrink) @ vectors
-        light = first.array((batches.strengths * shrink)[: first.rank])
+        crossed = factor.crossed(shrink) @ vectors
+        light = factor.array((factor.strengths * shrink)[: factor.own_rank])
+        own = factor.directions
         turned = None
         if tangent is not None:
             tv = tangent @ vectors
-            own = batches.directions
             turned = (tv - 2 * s * (own @ (light[:, None] * (own.T @ tv))), crossed.T @ tv)
         return cls(
             s=s,
@@ -265,7 +265,7 @@ class _OneLine:
             vectors=vectors,
             values=np.clip(host(values), 0.0, None),
             crossed=crossed,
-            variances=(batches.directions * batches.directions) @ light,
+            variances=(own * own) @ light,
             damping=second.size * second.eps,
             tangent=turned,
         )

@@ -9,9 +9,9 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from normfield.errors import InvalidInput
-from normfield.theory.kernels.centred import CentredCovariance, centre, centred_covariance, host
-
-_SLACK = 1e-7
+from normfield.theory.kernels.centred import CentredCovariance, centre, centred_covariance
+from normfield.theory.kernels.joint_factor import JointFactor, joint_factor
+from normfield.theory.kernels.moments import LayerMoments
 
 
 @dataclass(frozen=True)
@@ -41,47 +41,41 @@ class CrossMoments:
     error: float = 0.0
     status: str = ""
 
+    @classmethod
+    def block(cls, joint: LayerMoments, first: int) -> CrossMoments:
+        """The block between the first points and the others."""
+        parts = (joint.second, joint.pulled, joint.by_scale, joint.by_shift)
+        found = (None if part is None else part[:first, first:] for part in parts)
+        return cls(*found, error=joint.error, status=joint.status)
+
+
+def stacked_blocks(block_11: Any, block_12: Any, block_22: Any) -> Any:
+    """[[block₁₁, block₁₂], [block₁₂ᵀ, block₂₂]]."""
+    space = array_namespace(block_12)
+    rows = [space.concat([block_11, block_12], axis=1), space.concat([block_12.T, block_22], axis=1)]
+    return space.concat(rows, axis=0)
+
 
 @dataclass(frozen=True)
 class TwoBatches:
     """Centred covariances of two batches, each in units of its own mean variance.
 
-    With independent standard normals g and F Fᵀ = [[Σ₁, Ξ], [Ξᵀ, Σ₂]], y₁ = F₁g and y₂ = F₂g; g is turned so that
-    F₁ = U diag(σ), which keeps every sum over it free of cancellation.
-
     Attributes
     ----------
     first, second : CentredCovariance
         Σ₁ (B₁, B₁) and Σ₂ (B₂, B₂).
-    directions : array
-        U (B₁, r₁), orthonormal.
-    strengths : numpy.ndarray
-        σ² (r,), zeros behind the first r₁; r is the rank of both batches together.
-    loadings : array
-        F₂ (B₂, r).
+    factor : JointFactor
+        Of both together.
     """
 
     first: CentredCovariance
     second: CentredCovariance
-    directions: Any
-    strengths: np.ndarray
-    loadings: Any
-
-    @property
-    def joint_rank(self) -> int:
-        """r, of [[Σ₁, Ξ], [Ξᵀ, Σ₂]]."""
-        return self.strengths.size
+    factor: JointFactor
 
     @property
     def between(self) -> Any:
         """Ξ = G₁K₁₂G₂ (B₁, B₂)."""
-        return self.crossed(np.ones(self.joint_rank))
-
-    def crossed(self, shrink: np.ndarray) -> Any:
-        """F₁ diag(shrink) F₂ᵀ."""
-        own = slice(0, self.first.rank)
-        along = self.first.array(np.sqrt(self.strengths[own]) * shrink[own])
-        return (self.directions * along) @ self.loadings[:, own].T
+        return self.factor.crossed(np.ones(self.factor.rank))
 
     @property
     def unit(self) -> float:
@@ -93,7 +87,7 @@ class TwoBatches:
         """Whether E[‖J₁‖‖J₂‖] is infinite: at ε = 0 a batch in one direction, or both in the same two."""
         if self.first.eps > 0:
             return False
-        return min(self.first.rank, self.second.rank) < 2 or self.joint_rank < 3
+        return min(self.first.rank, self.second.rank) < 2 or self.factor.rank < 3
 
 
 def two_batches(nngp_11: Any, nngp_12: Any, nngp_22: Any, eps: float) -> TwoBatches:
@@ -105,13 +99,10 @@ def two_batches(nngp_11: Any, nngp_12: Any, nngp_22: Any, eps: float) -> TwoBatc
         Shapes that do not fit, samples of a batch that are all alike at ε = 0, or blocks that are no joint covariance.
     """
     _check_shapes(nngp_11, nngp_12, nngp_22)
-    space = array_namespace(nngp_12)
     first, second = centred_covariance(nngp_11, eps), centred_covariance(nngp_22, eps)
-    factor = _factor(first, centre(nngp_12) / (first.scale * second.scale) ** 0.5, second)
-    left, sizes, right = space.linalg.svd(factor[: first.size, :], full_matrices=True)
-    strengths = np.zeros(factor.shape[1])
-    strengths[: first.rank] = host(sizes)[: first.rank] ** 2
-    return TwoBatches(first, second, left[:, : first.rank], strengths, factor[first.size :, :] @ right.T)
+    between = centre(nngp_12) / (first.scale * second.scale) ** 0.5
+    other = (second.vectors * second.array(second.values)) @ second.vectors.T
+    return TwoBatches(first, second, joint_factor(first, between, other))
 
 
 def _check_shapes(nngp_11: Any, nngp_12: Any, nngp_22: Any) -> None:
@@ -121,22 +112,3 @@ def _check_shapes(nngp_11: Any, nngp_12: Any, nngp_22: Any) -> None:
             expected=f"kernels of shape ({b1}, {b1}) and ({b2}, {b2}) beside one of shape ({b1}, {b2}) between batches",
             got=f"{tuple(nngp_11.shape)} and {tuple(nngp_22.shape)}",
         )
-
-
-def _factor(first: CentredCovariance, between: Any, second: CentredCovariance) -> Any:
-    """F (B₁ + B₂, r) with F Fᵀ = [[Σ₁, Ξ], [Ξᵀ, Σ₂]]."""
-    space = array_namespace(between)
-    blocks = [(each.vectors * each.array(each.values)) @ each.vectors.T for each in (first, second)]
-    rows = [space.concat([blocks[0], between], axis=1), space.concat([between.T, blocks[1]], axis=1)]
-    values, vectors = space.linalg.eigh(space.concat(rows, axis=0))
-    found = host(values)
-    largest = max(float(found[-1]), 0.0)
-    if found[0] < -_SLACK * largest:
-        raise InvalidInput(
-            expected="blocks of one joint covariance of two batches",
-            got=f"an eigenvalue of {found[0] / largest:.2g} of the largest",
-            instead="take all three blocks from the covariance of both batches together",
-        )
-    kept = found > 8 * np.finfo(float).eps * found.size * largest
-    rank = max(int(np.count_nonzero(kept)), first.rank)
-    return vectors[:, -rank:] * space.sqrt(space.clip(values[-rank:], min=0.0)) if rank else vectors[:, :0]
