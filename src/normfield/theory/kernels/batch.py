@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def batch_kernel(
     began = time.perf_counter()
     steps, asked = read_question(net, method, parameters, tolerance, samples, seed, on_failure)
     data = read_batch(x, net, steps, memory)
-    passed = pass_along(steps, of_data(data, net.input_shape), asked)
+    passed = pass_along(steps, of_data(data, net.input_shape), replace(asked, keeps=layers))
     result = _result(net, passed, asked, layers, time.perf_counter() - began)
     if result.status != "converged" and on_failure == "raise":
         raise NumericalFailure(f'{result.status}; or use on_failure="return"', result)

@@ -42,11 +42,15 @@ Normalise = Callable[..., tuple[LayerMoments, Used]]
 
 @dataclass(frozen=True)
 class Asked:
-    """How to compute, whose parameters the tangent kernel counts, and whose statistics batch norm divides by."""
+    """How to compute, whose parameters the tangent kernel counts, and whose statistics batch norm divides by.
+
+    Without ``keeps`` only the last step's kernels stay in memory; the others are None.
+    """
 
     ways: Ways
     parameters: frozenset[str] = frozenset(PARAMETERS)
     normalise: Normalise = batch_normalised
+    keeps: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +71,23 @@ def pass_along(steps: tuple[Step, ...], signal: Signal, asked: Asked) -> tuple[P
     """Every step in order."""
     passed: list[Passed] = []
     for step in steps:
-        passed.append(pass_step(step, signal, asked))
-        signal = passed[-1].after
+        each = pass_step(step, signal, asked)
+        signal = each.after
+        if not asked.keeps:
+            passed = [_forgotten(earlier) for earlier in passed]
+            each = replace(each, before=_emptied(each.before))
+        passed.append(each)
     return tuple(passed)
+
+
+def _emptied(signal: Signal) -> Signal:
+    return replace(signal, nngp=None, ntk=None)
+
+
+def _forgotten(passed: Passed) -> Passed:
+    """Without the kernels behind it, and behind its paths."""
+    branch, shortcut = (tuple(map(_forgotten, path)) for path in (passed.branch, passed.shortcut))
+    return replace(passed, after=_emptied(passed.after), branch=branch, shortcut=shortcut)
 
 
 def in_order(passed: Iterable[Passed]) -> list[Passed]:
