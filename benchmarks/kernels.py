@@ -3,7 +3,7 @@
 exact      NNGP and tangent kernel of 784 – 1000 – … with batch norm and ReLU, x ~ N(0, 1), in turn with float64 matrix
            products of the batch's size, which are the yardstick of the machine. "uneven": inputs of variances 1/k².
 memory     in matrices of B × B float64, see kernel_memory.py.
-Monte      the same kernels by method="monte_carlo"; the error is the tangent kernel's in the Frobenius norm, against the
+Monte      the same kernels by method="monte_carlo"; error is the tangent kernel's in the Frobenius norm, against the
 Carlo      exact one; the time to an error of 1e-4 is extrapolated as (error/1e-4)², from two numbers of draws.
 neural-    a plain ReLU network, in the environment that jax.sh makes; left out, and said so, where there is none. Its
 tangents   tangent kernel's diagonal is √round-off off (an arc cosine at 1): the closed form is compared there instead.
