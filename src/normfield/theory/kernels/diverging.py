@@ -5,7 +5,7 @@ from __future__ import annotations
 from normfield.theory.kernels.centred import CentredCovariance
 
 _DIVERGES = (
-    "diverges: the gradient through batch norm has infinite mean square at eps = 0, because the centred "
+    "diverges: the mean square of the gradient through batch norm grows without bound as eps → 0, because the centred "
     "batch has rank {rank} (it needs 3 or more: four samples in three dimensions); give eps > 0"
 )
 
