@@ -177,4 +177,4 @@ def _pulled(own: _Surrogate, tangent: Any, found: Values, bent: Derivatives) -> 
 
 def _diagonal(values: Any) -> Any:
     xp = array_namespace(values)
-    return xp.eye(values.shape[0], dtype=values.dtype) * values[None, :]
+    return xp.eye(values.shape[0], dtype=values.dtype, device=values.device) * values[None, :]

@@ -94,7 +94,7 @@ def correlations(covariance: Any, deviation: Any, level: float) -> Any:
     rho = covariance * (inverses[:, None] * inverses[None, :])
     coincide = (outer - xp.abs(covariance) <= _ROUNDOFF * level) & (outer > 0)
     rho = xp.where(coincide, xp.sign(rho), xp.clip(rho, -1.0, 1.0))
-    index = xp.arange(deviation.shape[0])
+    index = xp.arange(deviation.shape[0], device=deviation.device)
     rho[index, index] = 1.0
     return rho
 

@@ -38,7 +38,7 @@ def _padded(kernel: Any, windows: Windows) -> Any:
     if top == 0 and left == 0:
         return kernel
     b, h, w = kernel.shape[:3]
-    wide = xp.zeros((b, h + 2 * top, w + 2 * left) * 2, dtype=kernel.dtype)
+    wide = xp.zeros((b, h + 2 * top, w + 2 * left) * 2, dtype=kernel.dtype, device=kernel.device)
     inside = (slice(None), slice(top, top + h), slice(left, left + w))
     wide[inside + inside] = kernel
     return wide
@@ -102,7 +102,9 @@ def _pool_one_side(kernel: Any, samples: int, positions: tuple[int, ...], window
     h, w = positions
     image = xp.reshape(kernel, (samples, h, w, kernel.shape[1]))
     if top or left:
-        wide = xp.zeros((samples, h + 2 * top, w + 2 * left, kernel.shape[1]), dtype=kernel.dtype)
+        wide = xp.zeros(
+            (samples, h + 2 * top, w + 2 * left, kernel.shape[1]), dtype=kernel.dtype, device=kernel.device
+        )
         wide[:, top : top + h, left : left + w] = image
         image = wide
     total = None

@@ -43,7 +43,7 @@ def convolved_back(pi: Any, samples: int, positions: tuple[int, ...], windows: W
         (n, n), n = samples × height × width.
     """
     xp = array_namespace(pi)
-    wide = xp.zeros(_wide(samples, positions, windows) * 2, dtype=pi.dtype)
+    wide = xp.zeros(_wide(samples, positions, windows) * 2, dtype=pi.dtype, device=pi.device)
     for place in window_places(positions, windows):
         one = wide[place + place]
         wide[place + place] = one + xp.reshape(pi, one.shape) / windows.places
@@ -56,7 +56,7 @@ def _spread_one_side(pi: Any, samples: int, positions: tuple[int, ...], windows:
     """Aᵀ·Π for Π (n′, m)."""
     xp = array_namespace(pi)
     columns = pi.shape[1]
-    wide = xp.zeros((*_wide(samples, positions, windows), columns), dtype=pi.dtype)
+    wide = xp.zeros((*_wide(samples, positions, windows), columns), dtype=pi.dtype, device=pi.device)
     for place in window_places(positions, windows):
         one = wide[place]
         wide[place] = one + xp.reshape(pi, one.shape) / windows.places

@@ -132,7 +132,7 @@ def _affine(step: Affine, signal: Signal, asked: Asked) -> Signal:
     if step.bias and "bias" in asked.parameters:
         tangent = tangent + 1.0
     covariance = step.weight_variance * nngp + step.bias_variance
-    mean = xp.zeros(covariance.shape[:1], dtype=covariance.dtype)
+    mean = xp.zeros(covariance.shape[:1], dtype=covariance.dtype, device=covariance.device)
     return Signal(covariance, tangent, mean, "gaussian", step.shape, signal.samples)
 
 
