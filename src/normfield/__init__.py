@@ -59,7 +59,16 @@ if TYPE_CHECKING:
     )
     from normfield.studies import Study, StudyResult, read_study, run_study, study, study_names
     from normfield.theory import DepthLimits, MeanField, depth_limits, mean_field
-    from normfield.theory.kernels import BatchKernel, DepthProfile, batch_kernel, depth_profile
+    from normfield.theory.kernels import (
+        BatchKernel,
+        CrossBatchKernel,
+        DepthProfile,
+        KernelRegression,
+        batch_kernel,
+        cross_batch_kernel,
+        depth_profile,
+        kernel_regression,
+    )
     from normfield.train import CriticalLearningRate, critical_learning_rate
 
 _HOMES = {
@@ -105,7 +114,16 @@ _HOMES = {
     ),
     "studies": ("Study", "StudyResult", "read_study", "run_study", "study", "study_names"),
     "theory": ("DepthLimits", "MeanField", "depth_limits", "mean_field"),
-    "theory.kernels": ("BatchKernel", "DepthProfile", "batch_kernel", "depth_profile"),
+    "theory.kernels": (
+        "BatchKernel",
+        "CrossBatchKernel",
+        "DepthProfile",
+        "KernelRegression",
+        "batch_kernel",
+        "cross_batch_kernel",
+        "depth_profile",
+        "kernel_regression",
+    ),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
