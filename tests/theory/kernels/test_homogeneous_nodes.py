@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from normfield.theory.kernels.centred import centre, centred_covariance
 from normfield.theory.kernels.homogeneous import homogeneous_moments, homogeneous_pull_back
 from normfield.theory.kernels.moments import BatchNormalisation
-from normfield.theory.kernels.nodes import Density, gauss, trapezoid
+from normfield.theory.kernels.nodes import Density, gauss_rules, trapezoid
 from normfield.theory.kernels.normaliser_integrals import both_integrals, tangent_of
 from normfield.theory.kernels.pairs import Homogeneous
 
@@ -37,7 +37,10 @@ def test_the_weight_alone_gives_the_mean_of_the_inverse_normaliser(samples, dire
     if eps == 0:
         last = edges[-1]
         expected += 2 * last * weight(last) / (values.size - 2)  # the power law beyond
-    for rule in (trapezoid(centred, [Density(centred)], 12), gauss(centred, [Density(centred)], 10)):
+    for rule in (
+        trapezoid(centred, [Density(centred)], 12),
+        gauss_rules(centred, [Density(centred)]).rule(10),
+    ):
         assert rule.weights.sum() == pytest.approx(expected, rel=1e-9)
         assert np.all(rule.nodes > 0)
         assert np.all(rule.weights > 0)
@@ -45,7 +48,7 @@ def test_the_weight_alone_gives_the_mean_of_the_inverse_normaliser(samples, dire
 
 def test_exchangeable_data_have_the_inverse_chi_square():
     centred = centred_covariance(3.0 * np.eye(12) + 1.0, 0.0)
-    rule = gauss(centred, [Density(centred)], 6)
+    rule = gauss_rules(centred, [Density(centred)]).rule(6)
     assert rule.weights.sum() / centred.scale == pytest.approx(1 / (3.0 * (11 - 2)), rel=1e-12)
 
 
@@ -72,7 +75,7 @@ def test_large_batches_need_few_nodes():
     densities = [Density(centred, falls=1.0), Density(centred)]
     few, many = (
         both_integrals(centred, centred.vectors, tangent, relu, rule)
-        for rule in (gauss(centred, densities, 4), trapezoid(centred, densities, 13))
+        for rule in (gauss_rules(centred, densities).rule(4), trapezoid(centred, densities, 13))
     )
     for x, y in zip(few, many, strict=True):
         assert np.abs(x - y).max() < 1e-9 * np.diag(y).mean()

@@ -25,11 +25,12 @@ from normfield.errors import InvalidInput
 from normfield.theory.kernels.centred import CentredCovariance, centre, centred_covariance, host
 from normfield.theory.kernels.diverging import divergence
 from normfield.theory.kernels.moments import BatchNormalisation, LayerMoments
-from normfield.theory.kernels.nodes import Density, Rule, gauss, trapezoid
+from normfield.theory.kernels.nodes import Density, Rule, gauss_rules, trapezoid
 from normfield.theory.kernels.normaliser_integrals import (
     Tangent,
     adjoint_integral,
     both_integrals,
+    diagonal_tangent,
     rows_of,
     second_integral,
     tangent_of,
@@ -193,8 +194,9 @@ def _chosen(centred: CentredCovariance, phi: Homogeneous, tolerance: float, with
     fine = _fine(centred, densities, tolerance)
     probes = _probes(centred, rows) if with_tangent else [None]
     exact = [_integrals(centred, rows, probe, phi, fine) for probe in probes]
+    rules = gauss_rules(centred, densities)
     for order in _ORDERS:
-        rule = gauss(centred, densities, order)
+        rule = rules.rule(order)
         found = (_integrals(centred, rows, probe, phi, rule) for probe in probes)
         if all(_difference(x, y) < tolerance / _SAFETY for x, y in zip(found, exact, strict=True)):
             return rule
@@ -202,8 +204,8 @@ def _chosen(centred: CentredCovariance, phi: Homogeneous, tolerance: float, with
 
 
 def _fine(centred: CentredCovariance, densities: list[Density], tolerance: float) -> Rule:
-    """A rule to compare with: a thousand times as accurate as asked for."""
-    return trapezoid(centred, densities, min(_REFERENCE_DIGITS, 3 - math.log10(tolerance)))
+    """A rule to compare with: a hundred times as accurate as asked for."""
+    return trapezoid(centred, densities, min(_REFERENCE_DIGITS, 2 - math.log10(tolerance)))
 
 
 def _sample(centred: CentredCovariance) -> tuple[Any, np.ndarray]:
@@ -215,13 +217,8 @@ def _sample(centred: CentredCovariance) -> tuple[Any, np.ndarray]:
 
 def _probes(centred: CentredCovariance, rows: Any) -> list[Tangent | None]:
     """T = I and T = Σ."""
-    space = array_namespace(rows)
-    identity = space.eye(centred.size, dtype=rows.dtype, device=rows.device)
-    values = centred.array(centred.values)
-    return [
-        Tangent(identity, np.ones(centred.size), space.ones_like(rows[:, 0])),
-        Tangent(identity * values, centred.values, (rows * rows) @ values),
-    ]
+    spectra = (np.ones(centred.size), centred.values)
+    return [diagonal_tangent(spectrum, centred.array(spectrum), rows) for spectrum in spectra]
 
 
 def _error(

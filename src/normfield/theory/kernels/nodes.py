@@ -4,7 +4,8 @@ E[R^{−k} g(y)] = (1/Γ(k)) ∫₀^∞ s^{k−1} w(s) E_s[g] ds with w(s) = e^{
 
 In t = log s the integrands are analytic for |Im t| < π/2 and fall off exponentially on both sides, so that the
 trapezoidal rule converges geometrically; log w is concave in t, so that its interval has two ends. A node costs O(B)
-here and B×B products in the integrands: the trapezoidal rule is for what is cheap and for checks, `gauss` for the rest.
+here and B×B products in the integrands: the trapezoidal rule is for what is cheap and for checks, `gauss_rules` for
+the rest.
 """
 
 from __future__ import annotations
@@ -73,25 +74,39 @@ def trapezoid(centred: CentredCovariance, densities: Sequence[Density], digits: 
     return Rule(nodes, spacing * np.exp(t + log_weights(centred, nodes)))
 
 
-def gauss(centred: CentredCovariance, densities: Sequence[Density], order: int) -> Rule:
-    """The Gaussian rule in x = 1 − (1 + 2λ_max s)^{−1/4} whose weight is the mean of the densities.
+@dataclass(frozen=True)
+class GaussRules:
+    """Gaussian rules in x = 1 − (1 + 2λ_max s)^{−1/4} whose weight is the mean of the densities.
 
     The integrands over their densities are smooth in x: linear in s where 2λ_max s < 1, which is where many directions
     with variance put all weight; slowly varying, like log s, between the least and the largest eigenvalue; and beyond
     them a power series in 1/s = O((1 − x)⁴). Few nodes do for any rank and spectrum.
     """
+
+    densities: Sequence[Density]
+    masses: Sequence[float]
+    largest: float
+    fine: Rule
+
+    def rule(self, order: int) -> Rule:
+        """The rule with so many nodes."""
+        x = -np.expm1(-0.25 * np.log1p(2 * self.largest * self.fine.nodes))
+        measure = self.fine.weights * self._measure(self.fine.nodes)
+        found, weights = _gaussian_rule(x / x[-1], measure, order)
+        nodes = np.expm1(-4 * np.log1p(-x[-1] * found)) / (2 * self.largest)
+        return Rule(nodes, weights / self._measure(nodes))
+
+    def _measure(self, nodes: np.ndarray) -> np.ndarray:
+        """The densities' mean over that of ∫ w ds."""
+        each = zip(self.densities, self.masses, strict=True)
+        return np.sum([_relative(density, nodes) / mass for density, mass in each], axis=0)
+
+
+def gauss_rules(centred: CentredCovariance, densities: Sequence[Density]) -> GaussRules:
+    """Gaussian rules for integrands that fall off like these densities."""
     fine = trapezoid(centred, densities, _EXACT_DIGITS)
-    largest = max(float(centred.values.max()), 1.0)
     masses = [float(np.sum(fine.weights * _relative(density, fine.nodes))) for density in densities]
-
-    def measure(nodes: np.ndarray) -> np.ndarray:
-        parts = [_relative(density, nodes) / mass for density, mass in zip(densities, masses, strict=True)]
-        return np.sum(parts, axis=0)
-
-    x = -np.expm1(-0.25 * np.log1p(2 * largest * fine.nodes))
-    found, weights = _gaussian_rule(x / x[-1], fine.weights * measure(fine.nodes), order)
-    nodes = np.expm1(-4 * np.log1p(-x[-1] * found)) / (2 * largest)
-    return Rule(nodes, weights / measure(nodes))
+    return GaussRules(densities, masses, max(float(centred.values.max()), 1.0), fine)
 
 
 def _relative(density: Density, nodes: np.ndarray) -> np.ndarray:

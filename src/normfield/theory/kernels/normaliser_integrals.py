@@ -32,7 +32,7 @@ class Tangent:
     Attributes
     ----------
     rotated : array
-        VᵀTV (B, B).
+        VᵀTV (B, B), or its diagonal (B,) where it is diagonal.
     spectrum : numpy.ndarray
         Its diagonal (B,), on the host.
     diagonal : array
@@ -42,6 +42,10 @@ class Tangent:
     rotated: Any
     spectrum: np.ndarray
     diagonal: Any
+
+    def times(self, left: Any) -> Any:
+        """left·VᵀTV."""
+        return left * self.rotated if self.rotated.ndim == 1 else left @ self.rotated
 
     def at(self, chosen: np.ndarray) -> Tangent:
         """For some of the samples."""
@@ -69,6 +73,11 @@ def tangent_of(centred: CentredCovariance, ntk: Any) -> Tangent:
     return Tangent(rotated, host(space.linalg.diagonal(rotated)), 1.0 * space.linalg.diagonal(tangent))
 
 
+def diagonal_tangent(spectrum: np.ndarray, rotated: Any, rows: Any) -> Tangent:
+    """T = V diag(spectrum) Vᵀ, at the samples whose rows of V are given."""
+    return Tangent(rotated, spectrum, (rows * rows) @ rotated)
+
+
 def rows_of(x: Any, chosen: np.ndarray) -> Any:
     """Some rows of an array."""
     space = array_namespace(x)
@@ -93,7 +102,7 @@ def both_integrals(
     space = array_namespace(rows)
     second, pulled = _square(rows), _square(rows)
     for node in _nodes(centred, rows, rule):
-        left = (rows * node.damped) @ tangent.rotated
+        left = tangent.times(rows * node.damped)
         left *= node.damped
         lost = (space.vecdot(left, rows) - tangent.diagonal) * node.inverses / 2
         share = node.s**2 / 2 * float(tangent.spectrum @ node.spectrum)
