@@ -99,9 +99,8 @@ def _row(activation: Any) -> ActivationFunction:
     layer = activation if isinstance(activation, Activation) else Activation(activation)
     phi, x = layer.row, np.linspace(-3, 3, 7)
     try:
-        tried = [
-            np.broadcast_to(np.asarray(f(x), dtype=float), x.shape) for f in (_function(phi), derivative(phi))
-        ]
+        with np.errstate(all="ignore"):
+            tried = [np.broadcast_to(np.asarray(f(x), dtype=float), x.shape) for f in _both(phi)]
     except Exception as error:
         raise InvalidInput(
             expected="an activation that maps a NumPy array to one of its shape",
@@ -116,8 +115,8 @@ def _row(activation: Any) -> ActivationFunction:
     return phi
 
 
-def _function(phi: ActivationFunction) -> Callable[[np.ndarray], Any]:
-    return lambda x: phi.function(ops, x)
+def _both(phi: ActivationFunction) -> tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], Any]]:
+    return (lambda x: phi.function(ops, x)), derivative(phi)
 
 
 def _batch_sizes(values: Any) -> np.ndarray:

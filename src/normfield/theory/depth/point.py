@@ -16,7 +16,7 @@ from normfield.theory.depth.sphere import ORDERS
 from normfield.theory.depth.transition import CollapseTransition, collapse_transition
 
 _ROUNDING = 16 * np.finfo(float).eps
-_CONSTANT = 1e-13
+_CONSTANT = 1e-22  # μ*/q*; μ* is computed from φ − Eφ, so that rounding reaches only √ of it
 
 #: "outlier": permutation-symmetric batches collapse, one with an outlying sample does not.
 Regime = Literal["normalised", "outlier", "collapsed", "constant"]
@@ -66,7 +66,7 @@ def limits_at(layer: Layer) -> PointLimits:
 
 
 def _evaluate(layer: Layer, rough: Batch, order: int) -> tuple[FixedPoint, Rates]:
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         batch, respond = fixed_point(rough, layer.unit, layer.weight_variance, order)
         found = rates(respond, batch, layer.unit, layer.weight_variance)
         return activations_at(batch, respond), found
@@ -77,9 +77,10 @@ def _without_eps(layer: Layer) -> Rates:
 
 
 def _errors(fine: tuple[FixedPoint, Rates], coarse: tuple[FixedPoint, Rates]) -> dict[str, float]:
-    """Distance to the coarser rules, and what rounding leaves of μ* = E φ² − E φφ; 0 where a number is infinite."""
+    """Distance to the coarser rules, and rounding of φ − Eφ; 0 where a number is infinite."""
     fixed, _ = fine
-    rounding = _ROUNDING * (1 + fixed.second_moment / fixed.spread) if fixed.spread > 0 else _ROUNDING
+    noise = math.sqrt(fixed.second_moment / fixed.spread) if fixed.spread > 0 else 0.0
+    rounding = _ROUNDING * (1 + noise)
     values, others = (asdict(point) | asdict(found) for point, found in (fine, coarse))
     return {
         name: 0.0 if math.isinf(value) else abs(value - others[name]) + rounding * abs(value)
