@@ -330,6 +330,7 @@ def test_memory_is_at_most_ten_arrays_besides_its_arguments():
         ({"T": np.eye(6)}, r"expected kernels of one shape \(B, B\), got \(6, 6\)"),
         ({"K": np.zeros((7, 3))}, r"expected kernels of one shape \(B, B\), got \(7, 3\)"),
         ({"T": np.full((7, 7), np.nan)}, "expected finite kernels, got NaN or infinity"),
+        ({"T": np.eye(7, dtype=np.float32)}, "expected float64 kernels, got float32; convert them first"),
         ({"tolerance": 0.0}, "relative tolerance between 0 and 1, got 0"),
     ],
 )

@@ -77,7 +77,7 @@ def homogeneous_moments(
     Raises
     ------
     InvalidInput
-        If β is not 0, K or Θ is no finite (B, B) array, or samples do not differ and ε = 0.
+        If β is not 0, K or Θ is no finite float64 array (B, B), or samples do not differ and ε = 0.
     """
     _check(norm, tolerance, nngp, ntk)
     phi = Homogeneous(c1, c2, resting)
@@ -165,6 +165,8 @@ def _check_square(matrix: Any, shape: tuple[int, ...]) -> None:
             expected="kernels of one shape (B, B)", got=f"{tuple(matrix.shape)}, {tuple(shape)}"
         )
     space = array_namespace(matrix)
+    if matrix.dtype != space.float64:
+        raise InvalidInput(expected="float64 kernels", got=f"{matrix.dtype}", instead="convert them first")
     if not bool(space.all(space.isfinite(matrix))):
         raise InvalidInput(
             expected="finite kernels",
