@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         kernel_regression,
     )
     from normfield.train import CriticalLearningRate, critical_learning_rate
+    from normfield.train.ensemble import Ensemble, Member, train_ensemble
 
 _HOMES = {
     "data": ("DataSet", "load"),
@@ -125,6 +126,7 @@ _HOMES = {
         "kernel_regression",
     ),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
+    "train.ensemble": ("Ensemble", "Member", "train_ensemble"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -61,7 +61,7 @@ def accuracy(model: nn.Module, batches: Sequence[Pair]) -> float:
     """Share of samples, or of positions, whose largest output is their class."""
     with batch_mode(model), seeded_random_state(_SEED), torch.no_grad():
         hits = sum(
-            (apply(model, inputs).argmax(1) == _classes(targets)).float().mean().item()
+            (apply(model, inputs).argmax(1) == _classes(targets)).double().mean().item()
             for inputs, targets in batches
         )
     return hits / len(batches)
