@@ -55,6 +55,7 @@ from normfield.theory.kernels.pairs import Homogeneous, Pairs, inverse, pairs
 from normfield.theory.kernels.two_batches import CrossMoments, TwoBatches, two_batches
 
 _REFINEMENTS = 3  # a rule that starts near its tolerance needs one, rarely two
+_NUMBERS = 50_000  # pairs of samples at once, of one or several nodes: a stack of such arrays fits a processor's cache
 _DIVERGES = (
     "diverges: the gradients through two batch norms have an infinite mean product at eps = 0, because the centred "
     "batches have ranks {first} and {second}, {joint} together (they need 2 each and 3 together); give eps > 0"
@@ -210,10 +211,9 @@ class _Nodes:
         for k, (s, weight) in enumerate(zip(self.first.nodes, self.first.weights, strict=True)):
             scaled = 4 / math.pi * weight * math.exp(float(log_weight(self.batches.first, np.array(s))))
             line = _OneLine.at(float(s), self.batches, self.tangent, self.phi)
-            for t_l, weight_l in zip(t[chosen(k)], weights[chosen(k)], strict=True):
-                w = scaled * weight_l * line.weight(float(t_l))
-                if w > least:
-                    sums = sums.plus(line.integrands(float(t_l)).times(w))
+            w = scaled * weights[chosen(k)] * line.weights(t[chosen(k)])
+            for part in _parts(np.flatnonzero(w > least), zero.shape):
+                sums = sums.plus(line.integrals(t[chosen(k)][part], w[part]))
         return sums
 
 
@@ -270,34 +270,46 @@ class _OneLine:
             tangent=turned,
         )
 
-    def weight(self, t: float) -> float:
-        """e^{−tB₂ε} Π(1 + 2tμ)^{−1/2}."""
-        return math.exp(-t * self.damping - 0.5 * float(np.sum(np.log1p(2 * t * self.values))))
+    def weights(self, t: np.ndarray) -> np.ndarray:
+        """e^{−tB₂ε} Π(1 + 2tμ)^{−1/2} at each t."""
+        return np.exp(-t * self.damping - 0.5 * np.sum(np.log1p(2 * t[:, None] * self.values), axis=1))
 
-    def integrands(self, t: float) -> _Sums:
-        """M and what pulls T back, without weights."""
+    def integrals(self, t: np.ndarray, weights: np.ndarray) -> _Sums:
+        """Sums over values of t of M and of what pulls T back; arrays are stacked by t."""
         space = array_namespace(self.vectors)
-        shrink = 1 / (1 + 2 * t * self.values)
-        d = space.asarray(shrink, dtype=self.vectors.dtype, device=self.vectors.device)
-        light = space.asarray(self.values * shrink, dtype=d.dtype, device=d.device)
-        yd = self.crossed * d
-        a = space.sqrt(space.clip(self.variances - 2 * t * space.vecdot(yd, self.crossed), min=0.0))
-        b = space.sqrt((self.vectors * self.vectors) @ light)
+        shrink = 1 / (1 + 2 * t[:, None] * self.values)
+        d, light, times = (self._array(each) for each in (shrink, self.values * shrink, t[:, None]))
+        yd = self.crossed * d[:, None, :]
+        a = space.sqrt(space.clip(self.variances - 2 * times * space.vecdot(yd, self.crossed), min=0.0))
+        b = space.sqrt(light @ (self.vectors * self.vectors).T)
         pair = pairs(self.phi, yd @ self.vectors.T, inverse(a), inverse(b))
-        m = pair.covariance * pair.slopes + pair.sines * a[:, None] * b
-        return _Sums(m, None if self.tangent is None else self._pulled(t, d, yd, a, b, pair, m))
+        m = pair.covariance * pair.slopes + pair.sines * a[:, :, None] * b[:, None, :]
+        scale = self._array(weights)[:, None, None]
+        second = space.sum(scale * m, axis=0)
+        if self.tangent is None:
+            return _Sums(second, None)
+        return _Sums(second, space.sum(scale * self._pulled(times, d, yd, a, b, pair, m), axis=0))
 
-    def _pulled(self, t: float, d: Any, yd: Any, a: Any, b: Any, pair: Pairs, m: Any) -> Any:
+    def _array(self, numbers: np.ndarray) -> Any:
+        space = array_namespace(self.vectors)
+        return space.asarray(numbers, dtype=self.vectors.dtype, device=self.vectors.device)
+
+    def _pulled(self, t: Any, d: Any, yd: Any, a: Any, b: Any, pair: Pairs, m: Any) -> Any:
         """P∘(LTN + 4st XTᵀX) + 4st⟨T, X⟩M − S∘(…)."""
         assert self.tangent is not None
         space = array_namespace(d)
         left, inner = self.tangent
-        st = 4 * self.s * t
+        st = 4 * self.s * t[:, :, None]
         ltv = left + st * (yd @ inner)
-        total = pair.slopes * (((ltv + st * (yd @ inner.T)) * d) @ self.vectors.T)
-        total += st * float(space.sum(space.linalg.diagonal(inner) * d)) * m
+        total = pair.slopes * (((ltv + st * (yd @ inner.T)) * d[:, None, :]) @ self.vectors.T)
+        total += st * (d @ space.linalg.diagonal(inner))[:, None, None] * m
         rows = 2 * t * space.vecdot(ltv, yd) * inverse(a)
-        columns = (
-            2 * self.s * space.vecdot(self.vectors @ (d[:, None] * inner * d), self.vectors) * inverse(b)
-        )
-        return total - pair.sines * (a[:, None] * columns + rows[:, None] * b)
+        light = (self.vectors * d[:, None, :]) @ inner * d[:, None, :]
+        columns = 2 * self.s * space.vecdot(light, self.vectors) * inverse(b)
+        return total - pair.sines * (a[:, :, None] * columns[:, None, :] + rows[:, :, None] * b[:, None, :])
+
+
+def _parts(chosen: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Nodes in stacks of at most `_NUMBERS` pairs."""
+    at_once = max(1, _NUMBERS // max(1, shape[0] * shape[1]))
+    return [chosen[start : start + at_once] for start in range(0, chosen.size, at_once)]

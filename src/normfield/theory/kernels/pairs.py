@@ -30,7 +30,7 @@ class Homogeneous:
         """What the linear part gives to E[φ′φ′], for samples with these inverse deviations."""
         if self.resting is None or self.resting == self.c1:
             return self.c1**2
-        return self._mean_slopes(rows)[:, None] * self._mean_slopes(columns)[None, :]
+        return self._mean_slopes(rows)[..., :, None] * self._mean_slopes(columns)[..., None, :]
 
     def _mean_slopes(self, inverses: Any) -> Any:
         space = array_namespace(inverses)
@@ -57,10 +57,10 @@ def inverse(deviations: Any) -> Any:
 
 
 def pairs(phi: Homogeneous, covariance: Any, rows: Any, columns: Any) -> Pairs:
-    """P and κ sinθ from a block of covariances and the inverse deviations of its rows and columns."""
+    """P and κ sinθ from a block of covariances, or a stack of them, and the inverse deviations of rows and columns."""
     space = array_namespace(covariance)
-    cosines = covariance * rows[:, None]
-    cosines *= columns[None, :]
+    cosines = covariance * rows[..., :, None]
+    cosines *= columns[..., None, :]
     sines = _ONE - cosines * cosines
     sines = space.sqrt(space.clip(sines, min=0.0))
     slopes = space.atan2(cosines, sines)
