@@ -22,6 +22,7 @@ from normfield.theory.kernels import positions_back
 from normfield.theory.kernels.concentrated import concentrated_pull_back
 from normfield.theory.kernels.gaussian_pairs import plain_pull_back
 from normfield.theory.kernels.homogeneous import homogeneous_pull_back
+from normfield.theory.kernels.pair_laws import slope_at
 from normfield.theory.kernels.rules import Passed, per_sample_unit
 from normfield.theory.kernels.sampled_back import sampled_pull_back
 from normfield.theory.kernels.steps import (
@@ -124,7 +125,8 @@ def _normed(step: Normed, passed: Passed, pi: Any, ways: Ways) -> tuple[Any, flo
         return sampled_pull_back(nngp, pi, step.norm, step.phi, ways.samples, ways.seed)
     if used is not None and used.method == "exact":
         assert step.phi.homogeneous is not None
-        return homogeneous_pull_back(nngp, pi, step.norm, *step.phi.homogeneous, ways.tolerance)
+        resting = slope_at(step.phi, 0.0)
+        return homogeneous_pull_back(nngp, pi, step.norm, *step.phi.homogeneous, ways.tolerance, resting)
     return concentrated_pull_back(nngp, pi, step.norm, step.phi), passed.error
 
 

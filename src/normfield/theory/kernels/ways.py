@@ -12,6 +12,7 @@ from normfield.network import ActivationFunction
 from normfield.theory.kernels.concentrated import DOUBTFUL, concentrated_moments, participation_ratio
 from normfield.theory.kernels.homogeneous import homogeneous_moments
 from normfield.theory.kernels.moments import BatchNormalisation, LayerMoments
+from normfield.theory.kernels.pair_laws import slope_at
 from normfield.theory.kernels.sampled import sampled_moments
 
 EXACT_ON_IMAGES = 1024
@@ -92,7 +93,8 @@ def batch_normalised(
     is_short = not on_image or nngp.shape[0] <= EXACT_ON_IMAGES
     if ways.method == "exact" or (ways.method == "auto" and not reason and is_short):
         assert phi.homogeneous is not None
-        return homogeneous_moments(nngp, ntk, norm, *phi.homogeneous, ways.tolerance), Used(name, "exact")
+        moments = homogeneous_moments(nngp, ntk, norm, *phi.homogeneous, ways.tolerance, slope_at(phi, 0.0))
+        return moments, Used(name, "exact")
     return concentrated_moments(nngp, ntk, norm, phi), Used(name, "concentrated", participation_ratio(nngp))
 
 
