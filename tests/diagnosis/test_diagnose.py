@@ -28,10 +28,12 @@ def test_the_four_answers_stand_side_by_side(squared):
     answers = squared.answers
     assert list(answers) == ["theory", "kernel", "measured", "trained"]
     assert answers["theory"].max_learning_rate == pytest.approx(nf.mean_field(NET).max_learning_rate(0.9))
-    assert answers["kernel"].status == "not yet"
+    kernel = answers["kernel"]
+    assert kernel.max_learning_rate == pytest.approx(2 * 1.9 / 2 / kernel.detail.largest_eigenvalue)
+    assert squared.profile.samples == kernel.detail.samples
     low, high = answers["trained"].interval
     assert low < answers["trained"].max_learning_rate < high
-    rates = [answers[name].max_learning_rate for name in ("theory", "measured", "trained")]
+    rates = [answer.max_learning_rate for answer in answers.values()]
     assert max(rates) / min(rates) < 10**0.6
     assert all(answer.seconds >= 0 for answer in answers.values())
 
@@ -78,8 +80,11 @@ def test_json_and_table_hold_the_same_numbers(squared):
     for row in squared.table().rows:
         answer = found["answers"][row[0]]
         assert (row[1], row[2]) == (answer["max_learning_rate"], answer["largest_eigenvalue"])
-    assert found["answers"]["kernel"]["largest_eigenvalue"] is None
-    assert found["answers"]["kernel"]["reason"]
+    kernel = squared.answers["kernel"]
+    assert found["answers"]["kernel"]["largest_eigenvalue"] == kernel.largest_eigenvalue
+    assert found["answers"]["kernel"]["method"] == "exact"
+    assert found["answers"]["kernel"]["samples"] == kernel.detail.samples
+    assert found["profile"]["layers"][0]["gradient"] == squared.profile.layers[0].gradient
     frame = squared.to_frame()
     assert frame.loc["theory", "largest_eigenvalue"] == found["answers"]["theory"]["largest_eigenvalue"]
     assert "measured" in str(squared)

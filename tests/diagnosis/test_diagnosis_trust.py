@@ -42,7 +42,7 @@ def trained(value=0.1, best=None, runs=(), spread=0.05, worse=None, interval=Non
 
 
 def answers(theory=0.08, measured=0.07, **edge):
-    kernel = Answer("kernel", "not yet", reason="not part of this version")
+    kernel = Answer("kernel", "cut", reason="the budget is short")
     field = SimpleNamespace(is_top=True)
     curvature = SimpleNamespace(error=0.01)
     return {
@@ -189,20 +189,21 @@ def test_a_best_run_above_the_edge_is_pointed_out():
 
 def test_no_answer_at_all_says_so():
     none = {name: Answer(name, "cut", reason="no time") for name in ("theory", "measured", "trained")}
-    none["kernel"] = Answer("kernel", "not yet", reason="later")
+    none["kernel"] = Answer("kernel", "cut", reason="no time")
     assert statement(none, ASKED).sentence == "No answer: see below why."
     assert answers_figure(none, ASKED) is None
-    assert [card.unit for card in cards(none).cards] == ["cut"] * 3
+    assert [card.unit for card in cards(none).cards] == ["cut"] * 4
 
 
 def test_a_card_gives_the_error_bar_or_its_size():
     both = answers()
-    theory, measured, edge = cards(both).cards
+    theory, kernel, measured, edge = cards(both).cards
+    assert (kernel.tone, kernel.value) == ("absent", None)
     assert theory.heading == "Theory: estimate"
     assert measured.note.startswith("0.0693 to 0.0707: numerical error alone.")
     assert edge.note.startswith("0.0833 to 0.12: spread over restarts and width of the brackets.")
     both["measured"] = Answer("measured", "answered", 0.07, None, 50.0, detail=SimpleNamespace(error=1e-4))
-    assert cards(both).cards[1].note.startswith("Numerical error alone, below 0.5 %.")
+    assert cards(both).cards[2].note.startswith("Numerical error alone, below 0.5 %.")
 
 
 def test_all_answers_stand_on_one_axis():

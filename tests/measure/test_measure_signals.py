@@ -178,17 +178,18 @@ def test_growth_is_the_slope_of_logarithms():
         layers = [LayerSignal("l", "Linear", 1, 1, 4.0**i, 1.0, g, 1.0, 1.0) for i, g in enumerate(gradients)]
         return LayerSignals(tuple(layers), 1, "squared", "batch")
 
-    exact = signals([8.0, 4.0, 2.0, 1.0, 77.0])
+    exact = signals([55.0, 8.0, 4.0, 2.0, 1.0, 77.0])
     assert exact.gradient_growth.factor == pytest.approx(2)
     assert exact.gradient_growth.error == pytest.approx(0, abs=1e-12)
     assert exact.signal_growth.factor == pytest.approx(2)
-    noisy = signals([8.0, 5.0, 2.0, 1.0, 77.0]).gradient_growth
+    noisy = signals([55.0, 8.0, 5.0, 2.0, 1.0, 77.0]).gradient_growth
     slope, cov = __import__("numpy").polyfit(
         range(4), [math.log(g) for g in (1.0, 2.0, 5.0, 8.0)], 1, cov=True
     )
     assert math.log(noisy.factor) == pytest.approx(slope[0])
     assert noisy.error == pytest.approx(math.sqrt(cov[0][0]))
-    assert signals([2.0, 1.0, 77.0]).gradient_growth.error is None
+    assert signals([55.0, 2.0, 1.0, 77.0]).gradient_growth.error is None
+    assert signals([55.0, 2.0, 77.0]).gradient_growth is None
     assert signals([1.0, 77.0]).gradient_growth is None
     assert signals([1.0, 0.0, 77.0]).gradient_growth is None
 
@@ -203,9 +204,10 @@ def test_batch_norms_gradients_grow_by_the_explosion_rate():
 
 
 def test_table_and_json_hold_every_layer():
-    found = layer_signals(net(), data())
+    deeper = nn.Sequential(nn.Linear(6, 6).double(), *net())
+    found = layer_signals(deeper, data())
     frame = found.to_frame()
-    assert list(frame["name"]) == ["0", "3", "6"]
+    assert list(frame["name"]) == ["0", "1", "4", "7"]
     kept = json.loads(found.to_json())
     assert [row["gradient"] for row in kept["layers"]] == [layer.gradient for layer in found.layers]
     assert kept["gradient_growth"]["factor"] == found.gradient_growth.factor

@@ -18,7 +18,7 @@ _APART = 1.26  # a tenth of a decade
 
 def first_steps(asked: Asked, answers: Mapping[str, Answer]) -> Finding | None:
     """η*, by the nearest answer to the truth that there is."""
-    for name in ("measured", "theory"):
+    for name in ("measured", "kernel", "theory"):
         answer = answers[name]
         rate = answer.max_learning_rate
         if rate is None or not has_rate(answer) or is_bound(answer):

@@ -10,7 +10,8 @@ from normfield.diagnosis.subject import Subject
 from normfield.report import Finding, format_number
 from normfield.theory import mean_field
 
-_AGREE = 0.1  # relative difference below which theory and measurement are said to agree
+#: Relative difference below which a prediction and the measurement are said to agree.
+AGREE = 0.1
 _BELOW = 0.3  # how far below the largest of the top eigenvalues their mean may well lie
 _DOUBTS = "the inputs are not i.i.d., the network is narrow, or the theory's assumption fails"
 _SPLIT = 1.1  # largest over mean of the top eigenvalues from which finite width is worth a word
@@ -24,12 +25,12 @@ def theory_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> Fi
     if not theory.detail.is_top:
         return None
     if theory.interval is not None:
-        return _theory_interval(theory, measured)
+        return interval_beside("Theory", theory, measured)
     apart = theory.largest_eigenvalue / measured.detail.cluster_mean - 1
     if measured.detail.cluster_size < 2:
-        return _beside_the_largest(apart)
+        return mean_beside_largest("Theory's", apart, _DOUBTS, "theory over measured − 1")
     what = f"the mean of the top {measured.detail.cluster_size} eigenvalues"
-    if abs(apart) <= _AGREE:
+    if abs(apart) <= AGREE:
         words = f"Theory gives {what} within {100 * abs(apart):.1f} % of the measurement."
         return Finding("good", words, apart, "theory over measured − 1")
     return Finding(
@@ -40,23 +41,21 @@ def theory_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> Fi
     )
 
 
-def _beside_the_largest(apart: float) -> Finding:
-    """Where only the largest eigenvalue was measured: theory's mean of the top ones lies somewhat below it."""
-    words = f"Theory's λ_max, a mean over the top eigenvalues, is {100 * apart:+.0f} % off the largest one measured"
-    if -_BELOW <= apart <= _AGREE:
-        return Finding("good", f"{words}, which is what a mean would be.", apart, "theory over measured − 1")
-    return Finding(
-        "warning", f"{words}: {_DOUBTS}. Trust the measurement.", apart, "theory over measured − 1"
-    )
+def mean_beside_largest(whose: str, apart: float, doubts: str, what: str) -> Finding:
+    """Where only the largest eigenvalue was measured: a predicted mean of the top ones lies somewhat below it."""
+    words = f"{whose} λ_max, a mean over the top eigenvalues, is {100 * apart:+.0f} % off the largest one measured"
+    if -_BELOW <= apart <= AGREE:
+        return Finding("good", f"{words}, which is what a mean would be.", apart, what)
+    return Finding("warning", f"{words}: {doubts}. Trust the measurement.", apart, what)
 
 
-def _theory_interval(theory: Answer, measured: Answer) -> Finding:
+def interval_beside(who: str, predicted: Answer, measured: Answer) -> Finding:
     """Cross-entropy: whether the interval over networks holds what was measured on this one."""
-    assert theory.interval is not None
+    assert predicted.interval is not None
     assert measured.max_learning_rate is not None
-    low, high = theory.interval
+    low, high = predicted.interval
     inside = low <= measured.max_learning_rate <= high
-    words = f"Theory expects networks like this one between {format_number(low)} and {format_number(high)}; "
+    words = f"{who} expects networks like this one between {format_number(low)} and {format_number(high)}; "
     words += (
         "the measured limit lies in it." if inside else "the measured limit does not: trust the measurement."
     )

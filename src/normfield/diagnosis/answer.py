@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Status = Literal["answered", "not covered", "not yet", "failed", "cut", "stopped"]
+Status = Literal["answered", "not covered", "failed", "cut", "stopped"]
 
 #: The four answers, each dearer and nearer to the truth than the one before.
 NAMES = ("theory", "kernel", "measured", "trained")
@@ -21,8 +21,8 @@ class Answer:
     name
         "theory", "kernel", "measured" or "trained".
     status
-        "answered", or why there is none: "not covered", "not yet", "failed", "cut" (time or memory did not suffice),
-        "stopped" (Ctrl-C).
+        "answered", or why there is none: "not covered", "failed", "cut" (time or memory did not suffice), "stopped"
+        (Ctrl-C).
     max_learning_rate
         Largest stable η in units of the loss asked for; None where there is no answer.
     interval
@@ -38,7 +38,7 @@ class Answer:
     cut
         How it was shortened to fit the budget or the memory; empty where nothing was. ``assumes`` says it too.
     detail
-        The full result: a MeanField, a Curvature or a CriticalLearningRate.
+        The full result: a MeanField, a BatchKernel, a Curvature or a CriticalLearningRate.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Answer:
         """What this answer alone has."""
         names = {
             "theory": ("statistics", "parameters", "is_top"),
+            "kernel": ("method", "error", "doubts", "samples", "parameters", "spectrum"),
             "measured": ("cluster_mean", "kind", "statistics", "products", "residual", "samples", "batches"),
             "trained": ("worse_value", "best_learning_rate", "spread", "half_width", "limited", "verdict"),
         }

@@ -30,7 +30,8 @@ def diagnose(
     statistics: str = "batch",
     progress: Progress | None = None,
 ) -> Diagnosis:
-    """How large a learning rate this network takes on these data, by theory, measurement and training.
+    """How large a learning rate this network takes on these data, by theory, the kernel of one batch, measurement and
+    training.
 
     The same question is answered up to four times, each answer dearer and nearer to the truth; one that does not
     cover the network says why, and the others stand. What is given is left untouched.
@@ -52,9 +53,9 @@ def diagnose(
     momentum
         Heavy-ball μ in [0, 1).
     budget
-        Seconds for everything, reading the data included. A step is timed first, then what fits is planned:
-        measurement takes half of what is left at most, training the rest. What was shortened is said in the answer's
-        ``cut``; where not even a short form fits, its status is "cut".
+        Seconds for everything, reading the data included. A step is timed first, then what fits is planned: the kernel
+        takes a twentieth of what is left at most, measurement half, training the rest. What was shortened is said in
+        the answer's ``cut``; where not even a short form fits, its status is "cut".
     seed
         Of initial weights and data order.
     kind
@@ -116,5 +117,5 @@ def ask(
     except KeyboardInterrupt:
         stages.stop()
     answers = stages.in_order()
-    findings = find(subject, stages.asked, answers, stages.signals)
-    return Diagnosis(answers, findings, stages.asked, subject, clock.spent, stages.signals)
+    findings = find(subject, stages.asked, answers, stages.signals, stages.profile)
+    return Diagnosis(answers, findings, stages.asked, subject, clock.spent, stages.signals, stages.profile)

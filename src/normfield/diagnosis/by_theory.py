@@ -41,11 +41,6 @@ def theory_answer(subject: Subject, asked: Asked) -> Answer:
     )
 
 
-def kernel_answer() -> Answer:
-    """Not offered by this version."""
-    return Answer.without("kernel", "not yet", "the finite-batch kernel is not part of this version")
-
-
 def _cross_entropy_answer(field: MeanField, subject: Subject, asked: Asked, began: float) -> Answer:
     found = field.cross_entropy(seed=asked.seed)
     scale = 2 * (1 + asked.momentum)

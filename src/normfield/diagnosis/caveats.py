@@ -12,7 +12,7 @@ from normfield.report import Finding, Findings, Section
 
 def caveats_section(answers: Mapping[str, Answer], asked: Asked) -> Section:
     """Always there: no answer is without its limits."""
-    missing = [_missing(answers[name]) for name in _offered(answers) if not has_rate(answers[name])]
+    missing = [_missing(answers[name]) for name in NAMES if not has_rate(answers[name])]
     cut = [_cut(answers[name]) for name in NAMES if has_rate(answers[name])]
     batch = getattr(asked, "batch_note", "")
     smaller = Finding("warning", f"{batch[:1].upper()}{batch[1:]}.") if batch else None
@@ -20,10 +20,6 @@ def caveats_section(answers: Mapping[str, Answer], asked: Asked) -> Section:
         finding for finding in (smaller, *missing, *cut, *_always(answers, asked)) if finding is not None
     ]
     return Section("What this does not say", [Findings(found)])
-
-
-def _offered(answers: Mapping[str, Answer]) -> list[str]:
-    return [name for name in NAMES if answers[name].status != "not yet"]
 
 
 def _missing(answer: Answer) -> Finding:
@@ -38,12 +34,19 @@ def _cut(answer: Answer) -> Finding | None:
 
 
 def _always(answers: Mapping[str, Answer], asked: Asked) -> list[Finding | None]:
-    theory, measured, trained = (has_rate(answers[name]) for name in ("theory", "measured", "trained"))
+    theory, kernel, measured, trained = (has_rate(answers[name]) for name in NAMES)
     detail = answers["trained"].detail
     steps = max((len(run.losses) for run in detail.runs), default=0) if detail is not None else 0
     return [
         Finding("note", "Theory speaks of random weights, infinite width and independent inputs.")
         if theory
+        else None,
+        Finding(
+            "note",
+            "The kernel speaks of random weights and infinite width, on one batch: narrow networks depart from it, the "
+            "more the deeper they are.",
+        )
+        if kernel
         else None,
         Finding(
             "note",

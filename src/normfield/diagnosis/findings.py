@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from normfield.diagnosis.about_depth import gradients_by_layer
+from normfield.diagnosis.about_kernel import kernel_beside_measurement
 from normfield.diagnosis.about_limits import best_seen, first_steps, trained_edge, usable_rates
 from normfield.diagnosis.about_theory import (
     input_scale,
@@ -20,10 +21,15 @@ from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.subject import Subject
 from normfield.measure.signals import LayerSignals
 from normfield.report import Finding
+from normfield.theory.kernels import DepthProfile
 
 
 def find(
-    subject: Subject, asked: Asked, answers: Mapping[str, Answer], signals: LayerSignals | None = None
+    subject: Subject,
+    asked: Asked,
+    answers: Mapping[str, Answer],
+    signals: LayerSignals | None = None,
+    profile: DepthProfile | None = None,
 ) -> tuple[Finding, ...]:
     """Every finding that the answers support, the most useful first."""
     found = [
@@ -33,8 +39,9 @@ def find(
         usable_rates(asked, answers),
         smaller_gamma(subject, asked, answers),
         add_batch_norm(subject, asked, answers),
-        gradients_by_layer(subject, answers, signals),
+        gradients_by_layer(subject, asked, signals, profile),
         batch_size(subject, asked, answers),
+        kernel_beside_measurement(answers, asked),
         theory_beside_measurement(answers, asked),
         not_the_top(answers),
         input_scale(subject),

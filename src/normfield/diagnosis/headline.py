@@ -51,7 +51,7 @@ def _by_runs(usable: Usable, steps: int) -> str:
 
 def limit(answers: Mapping[str, Answer], asked: Asked) -> Answer | None:
     """The answer that says how far the first steps are stable as it trains, the nearest to the truth that there is."""
-    names = ("measured", "theory") if asked.statistics == "batch" else ()
+    names = ("measured", "kernel", "theory") if asked.statistics == "batch" else ()
     return next(
         (answers[name] for name in names if has_rate(answers[name]) and not is_bound(answers[name])), None
     )
@@ -96,7 +96,9 @@ def _how_far(answers: Mapping[str, Answer], asked: Asked) -> str:
 def _beside_cross_entropy(answers: Mapping[str, Answer]) -> str:
     """The limit of linear stability, which is none of training there, and the edge."""
     linear = [
-        name for name in ("theory", "measured") if has_rate(answers[name]) and not is_bound(answers[name])
+        name
+        for name in ("theory", "kernel", "measured")
+        if has_rate(answers[name]) and not is_bound(answers[name])
     ]
     edge = answers["trained"].max_learning_rate
     words = [f"{format_number(answers[name].max_learning_rate)} ({name})" for name in linear]

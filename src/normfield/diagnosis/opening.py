@@ -27,14 +27,8 @@ def question(asked: Asked, subject: Subject) -> str:
 
 
 def cards(answers: Mapping[str, Answer]) -> Cards:
-    """One card per answer; an answer that this version does not offer has none."""
-    return Cards([_card(answers[name]) for name in NAMES if answers[name].status != "not yet"])
-
-
-def not_offered(answers: Mapping[str, Answer]) -> str:
-    """One line for the answers that this version does not offer; empty where there are none."""
-    names = [name for name in NAMES if answers[name].status == "not yet"]
-    return "".join(f"{HEADINGS[name]}: {answers[name].reason}." for name in names)
+    """One card per answer."""
+    return Cards([_card(answers[name]) for name in NAMES])
 
 
 def _card(answer: Answer) -> Card:

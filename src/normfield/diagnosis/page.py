@@ -17,6 +17,7 @@ from normfield.diagnosis.subject import Subject
 from normfield.diagnosis.training_runs import runs_section
 from normfield.measure.signals import LayerSignals
 from normfield.report import Finding, Findings, Page, Section, Table
+from normfield.theory.kernels import DepthProfile
 
 
 def page_of(
@@ -27,6 +28,7 @@ def page_of(
     data: dict[str, Any],
     table: Table,
     signals: LayerSignals | None = None,
+    profile: DepthProfile | None = None,
     command: str = "",
 ) -> Page:
     """The whole report; sections whose answer is missing are left out."""
@@ -35,7 +37,7 @@ def page_of(
         Section("The answers side by side", [table]),
         shares_section(answers, subject),
         gamma_section(answers, asked, subject),
-        signals_section(answers, signals),
+        signals_section(answers, asked, signals, profile),
         runs_section(answers, asked),
         Section("What was found, and what to change", [Findings(findings)]),
         caveats_section(answers, asked),

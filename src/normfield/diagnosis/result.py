@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.headline import statement
-from normfield.diagnosis.opening import answers_figure, not_offered
+from normfield.diagnosis.opening import answers_figure
 from normfield.diagnosis.page import page_of
 from normfield.diagnosis.subject import Subject
 from normfield.diagnosis.trust import trust
@@ -19,6 +19,7 @@ from normfield.errors import InvalidInput
 from normfield.measure.signals import LayerSignals
 from normfield.report import Column, Finding, Findings, Table, fragment_html, table_text, write
 from normfield.report.plain_json import json_text, plain
+from normfield.theory.kernels import DepthProfile
 
 if TYPE_CHECKING:
     import pandas
@@ -45,6 +46,8 @@ class Diagnosis:
         Wall-clock time of the whole diagnosis.
     signals
         Signal and gradient scale at each layer, on the first batch; None where they could not be measured.
+    profile
+        The same by the kernel of that batch; None where there is none, or no time for it.
     """
 
     answers: Mapping[str, Answer]
@@ -53,6 +56,7 @@ class Diagnosis:
     subject: Subject
     seconds: float
     signals: LayerSignals | None = None
+    profile: DepthProfile | None = None
 
     @property
     def headline(self) -> str:
@@ -61,8 +65,7 @@ class Diagnosis:
         return f"{answer.sentence} {answer.note}".strip()
 
     def table(self) -> Table:
-        """The answers side by side; one that this version does not offer is a footnote."""
-        offered = [self.answers[name] for name in NAMES if self.answers[name].status != "not yet"]
+        """The answers side by side."""
         rows = [
             (
                 answer.name,
@@ -72,7 +75,7 @@ class Diagnosis:
                 answer.status if (found := trust(answer)) is None else found.kind,
                 answer.assumes or f"{answer.status}: {answer.reason}",
             )
-            for answer in offered
+            for answer in (self.answers[name] for name in NAMES)
         ]
         columns = [
             Column("answer"),
@@ -83,7 +86,7 @@ class Diagnosis:
             Column("what it rests on", align="left"),
         ]
         title = f"How large a learning rate? {self.asked.loss_name} loss, momentum {self.asked.momentum:g}"
-        return Table(title, columns, rows, [not_offered(self.answers)] if not_offered(self.answers) else [])
+        return Table(title, columns, rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, lists and words."""
@@ -105,6 +108,7 @@ class Diagnosis:
             "budget": self.asked.budget,
             "seed": self.asked.seed,
             "seconds": self.seconds,
+            **({} if self.profile is None else {"profile": self.profile.as_dict()}),
         }
 
     def to_json(self) -> str:
@@ -141,6 +145,7 @@ class Diagnosis:
             self.as_dict(),
             self.table(),
             self.signals,
+            self.profile,
             command,
         )
         return write(page, path)

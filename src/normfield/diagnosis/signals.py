@@ -1,4 +1,4 @@
-"""Signal and gradient scale by layer, measured on the first batch, beside theory's."""
+"""Signal and gradient scale by layer, measured on the first batch, beside the kernel's or theory's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from normfield.diagnosis.subject import Subject
 from normfield.errors import NormfieldError
 from normfield.measure.signals import LayerSignals, layer_signals
 from normfield.theory import MeanField
+from normfield.theory.kernels import DepthProfile
 
 
 def signals_of(subject: Subject, asked: Asked) -> LayerSignals | None:
@@ -27,24 +28,48 @@ def signals_of(subject: Subject, asked: Asked) -> LayerSignals | None:
 
 @dataclass(frozen=True)
 class Expected:
-    """What theory expects at the same layers.
+    """What the kernel or theory expects at the same layers.
 
     Attributes
     ----------
+    by
+        "kernel" or "theory".
     signal
         √q of each layer.
     gradient
-        √(q̃ · positions) of each layer, scaled to the measured gradient at the last hidden layer.
+        Norm of the loss's gradient at each layer; theory's √(q̃ · positions) is scaled to the one measured at the last
+        hidden layer.
     gradient_growth
         By what the gradient's norm grows per layer going backwards, deep inside; None for fewer than four layers.
+    correlation
+        Between samples at each layer; None where it is not told.
     """
 
+    by: str
     signal: np.ndarray
     gradient: np.ndarray
     gradient_growth: float | None
+    correlation: list[float | None] | None = None
 
 
-def expected(field: MeanField | None, found: LayerSignals) -> Expected | None:
+def expected_by_kernel(profile: DepthProfile | None, found: LayerSignals, asked: Asked) -> Expected | None:
+    """The kernel's scales in units of the loss asked for; None where the module calls other layers than it knows."""
+    if profile is None or [layer.units for layer in profile.layers] != [
+        layer.units for layer in found.layers
+    ]:
+        return None
+    factor = asked.squared_loss_factor(profile.network.output_shape[0]) or 1.0
+    growth = profile.gradient_growth
+    return Expected(
+        "kernel",
+        np.sqrt([layer.mean_square for layer in profile.layers]),
+        factor * np.array([layer.gradient for layer in profile.layers]),
+        None if growth is None else growth.factor,
+        [layer.correlation for layer in profile.layers],
+    )
+
+
+def expected_by_theory(field: MeanField | None, found: LayerSignals) -> Expected | None:
     """Theory's scales; None without theory, or where the module calls another number of layers than theory knows."""
     if field is None or len(field.order_parameters.q) != len(found.layers) or len(found.layers) < 2:
         return None
@@ -54,7 +79,7 @@ def expected(field: MeanField | None, found: LayerSignals) -> Expected | None:
     if not np.all(gradient > 0):
         return None
     anchor = found.layers[-2].gradient / gradient[-2]
-    return Expected(np.sqrt(parameters.q), gradient * anchor, growth_inside(field))
+    return Expected("theory", np.sqrt(parameters.q), gradient * anchor, growth_inside(field))
 
 
 def growth_inside(field: MeanField) -> float | None:
@@ -63,8 +88,3 @@ def growth_inside(field: MeanField) -> float | None:
     if len(q_tilde) < 4 or not (q_tilde[1] > 0 and q_tilde[2] > 0):
         return None
     return math.sqrt(float(q_tilde[1] / q_tilde[2]))
-
-
-def trainable_depth(growth: float) -> float:
-    """16ξ, ξ = 1/ln λ_G with λ_G = growth²: deeper batch-norm networks do not train [Yang, Fig. 2]."""
-    return math.inf if growth <= 1 else 16 / (2 * math.log(growth))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
+from normfield.diagnosis.by_kernel import kernel_answer, profile_in_time
 from normfield.diagnosis.by_measurement import measured_answer
-from normfield.diagnosis.by_theory import kernel_answer, theory_answer
+from normfield.diagnosis.by_theory import theory_answer
 from normfield.diagnosis.by_training import trained_answer
 from normfield.diagnosis.clock import Clock
 from normfield.diagnosis.costs import Costs, costs_of
@@ -16,7 +17,9 @@ from normfield.diagnosis.memory import usable_bytes
 from normfield.diagnosis.planning import fitting_batch
 from normfield.diagnosis.signals import signals_of
 from normfield.diagnosis.subject import Subject
+from normfield.diagnosis.trust import has_rate
 from normfield.measure.signals import LayerSignals
+from normfield.theory.kernels import DepthProfile
 
 _SIGNALS_STEPS = 3  # a pass that records every layer, in steps of training, rounded up
 
@@ -32,17 +35,21 @@ class Stages:
     may_shrink: bool
     answers: dict[str, Answer] = field(default_factory=dict)
     signals: LayerSignals | None = None
+    profile: DepthProfile | None = None
 
     def run(self) -> None:
-        """Theory, kernel, a look at the costs, measurement, training."""
+        """Theory, a look at the costs, kernel, measurement, training."""
         self.say("theory")
-        self.answers |= {"theory": theory_answer(self.subject, self.asked), "kernel": kernel_answer()}
+        self.answers["theory"] = theory_answer(self.subject, self.asked)
         if self.clock.left <= 0:
             self._nothing_left()
             return
         self.say("timing a step")
         costs = costs_of(self.subject.module, self.subject.data, self.asked, self.clock)
         self._settle_batch(costs)
+        self.say("the kernel of one batch")
+        self.answers["kernel"] = kernel_answer(self.subject, self.asked, self.clock)
+        self.profile = profile_in_time(self.subject, self.asked, self.answers["kernel"], self.clock)
         self.say("measuring the curvature")
         self.answers["measured"] = measured_answer(self.subject, self.asked, costs, self.clock)
         self._look_at_signals(costs)
@@ -66,7 +73,7 @@ class Stages:
             f"starting and reading the data took {self.clock.spent:.2g} s, and the budget is "
             f"{self.asked.budget:g} s"
         )
-        for name in ("measured", "trained"):
+        for name in ("kernel", "measured", "trained"):
             self.answers[name] = Answer.without(name, "cut", reason)
 
     def _settle_batch(self, costs: Costs) -> None:
@@ -83,5 +90,7 @@ class Stages:
 
     def _nearest(self) -> Answer:
         """The best answer so far to what limits the first steps."""
-        measured = self.answers["measured"]
-        return measured if measured.status == "answered" else self.answers["theory"]
+        kinds = ("measured", "kernel", "theory")
+        return next(
+            (self.answers[name] for name in kinds if has_rate(self.answers[name])), self.answers["theory"]
+        )

@@ -71,7 +71,13 @@ def trust(answer: Answer) -> Trust | None:
     error = getattr(answer.detail, "error", None)
     if answer.name == "measured" and error is not None and 0 <= error < 1:
         return Trust("estimate", rate / (1 + error), rate / (1 - error), "numerical error alone")
-    return Trust("estimate", None, None, "no error bar of its own: exact at infinite width")
+    return Trust("estimate", None, None, _no_bar(answer))
+
+
+def _no_bar(answer: Answer) -> str:
+    if getattr(answer.detail, "doubts", ()):
+        return "no error bar: how it is computed is doubtful for this batch"
+    return "no error bar of its own: exact at infinite width"
 
 
 def _trained_bar(answer: Answer) -> str:

@@ -87,13 +87,13 @@ class LayerSignals:
 
     @property
     def signal_growth(self) -> Growth | None:
-        """By what √(E z²) grows from layer to layer, the output layer left out; None below two such layers."""
-        return growth_through([math.sqrt(layer.mean_square) for layer in self.layers[:-1]])
+        """By what √(E z²) grows from layer to layer, the first and the last left out; None below two such layers."""
+        return growth_through([math.sqrt(layer.mean_square) for layer in self.layers[1:-1]])
 
     @property
     def gradient_growth(self) -> Growth | None:
-        """By what ‖∂ℓ/∂z‖ grows from layer to layer going backwards, the output layer left out."""
-        return growth_through([layer.gradient for layer in reversed(self.layers[:-1])])
+        """By what ‖∂ℓ/∂z‖ grows per layer going backwards, the first and the last left out: data scale the first."""
+        return growth_through([layer.gradient for layer in reversed(self.layers[1:-1])])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer, in the order of the calls."""
@@ -112,7 +112,7 @@ class LayerSignals:
             "statistics": self.statistics,
         }
         missing = (
-            "a growth needs two layers in front of the last, its error three; frozen weights have no gradient"
+            "a growth needs two layers between the first and the last, its error three; frozen weights have no gradient"
         )
         return json.dumps(finite(found | {"reason": missing}), allow_nan=False)
 
