@@ -152,6 +152,16 @@ def test_the_verdict_says_how_fast_and_how_deep():
     assert "1.000126-fold" in str(nf.depth_limits("tanh", math.inf, 0.1))
 
 
+def test_a_fixed_point_that_networks_leave_is_called_unstable():
+    found = nf.depth_limits("silu", 32)
+    assert found.norm_rate > 1.01
+    assert not found.is_stable
+    assert "the fixed point is unstable" in str(found)
+    assert nf.depth_limits("relu", math.inf).is_stable
+    assert "unstable" not in str(nf.depth_limits("relu", 32))
+    assert nf.depth_limits("silu", [4, 32]).is_stable.shape == (2,)
+
+
 def test_growth_follows_the_rate():
     found = nf.depth_limits("relu", 32)
     assert found.gradient_growth(10) == pytest.approx(found.explosion_rate**10)

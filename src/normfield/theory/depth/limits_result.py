@@ -120,7 +120,15 @@ class DepthLimits:
         """One row per point: what was asked, every rate, fixed point and transition, regime and status."""
         import pandas
 
-        columns = self._settings() | self._numbers() | {"regime": self.regime, "status": self.status}
+        columns = (
+            self._settings()
+            | self._numbers()
+            | {
+                "is_stable": self.is_stable,
+                "regime": self.regime,
+                "status": self.status,
+            }
+        )
         return pandas.DataFrame({name: np.ravel(value) for name, value in columns.items()})
 
     def as_dict(self) -> dict[str, Any]:
@@ -134,6 +142,7 @@ class DepthLimits:
             "fixed_point": asdict(self.fixed_point),
             "transition": asdict(self.transition),
             "regime": self.regime,
+            "is_stable": self.is_stable,
             "errors": dict(self.errors),
             "status": self.status,
             "verdict": "" if self._is_grid else verdict(self),
@@ -165,6 +174,17 @@ class DepthLimits:
         if not np.isfinite(self.explosion_rate):
             raise InvalidInput(expected="a finite explosion rate to draw", got=self.status)
         return growth_figure(self, int(_layers(depth, "depth", 1))).to_plotly()
+
+    @property
+    def is_stable(self) -> Any:
+        """Whether what differs from the fixed point shrinks with depth: no forward rate exceeds 1, errors aside.
+
+        Where one does (SiLU at B = 32), deep networks leave the fixed point that the rates belong to.
+        """
+        rates = ("norm_rate", "correlation_rate", "scale_rate", "cross_batch_rate")
+        beyond = [np.abs(getattr(self, name)) > 1 + np.asarray(self.errors[name]) for name in rates]
+        stable = ~np.any(beyond, axis=0)
+        return stable if self._is_grid else bool(stable)
 
     @property
     def _is_grid(self) -> bool:

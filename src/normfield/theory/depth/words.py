@@ -26,7 +26,7 @@ def verdict(limits: DepthLimits) -> str:
     if limits.status:
         return limits.status
     if limits.regime == "normalised":
-        return f"{_growth(limits)}{_residual(limits)}"
+        return f"{_growth(limits)}{_residual(limits)}{_drift(limits)}"
     return f"{_collapse(limits)}; {_in_collapse(limits)}"
 
 
@@ -67,6 +67,15 @@ def _residual(limits: DepthLimits) -> str:
     if not math.isfinite(exponent):
         return ""
     return f"; with blocks x + Wφ(BN(x)) they grow only like (depth/layer)^{format_number(exponent)}"
+
+
+def _drift(limits: DepthLimits) -> str:
+    if limits.is_stable:
+        return ""
+    return (
+        "; the fixed point is unstable (differences between samples' norms or correlations grow with depth), so "
+        "that deep networks drift away from it"
+    )
 
 
 def _collapse(limits: DepthLimits) -> str:
