@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from normfield.errors import InvalidInput
+from normfield.network import ACTIVATIONS
 from normfield.theory.kernels.homogeneous import homogeneous_moments, homogeneous_pull_back
 from normfield.theory.kernels.moments import BatchNormalisation
+from normfield.theory.kernels.ways import Ways, batch_normalised
 
 RELU, LEAKY, ABS, LINEAR = (0.5, 0.5), (0.6, 0.4), (0.0, 1.0), (1.0, 0.0)
 FIELDS = ("second", "pulled", "by_scale", "by_shift", "mean")
@@ -262,6 +264,16 @@ def test_a_sample_at_the_mean_of_its_batch_takes_the_slope_at_zero():
     np.testing.assert_allclose(m.by_shift[1], [0.1, 0.04, 0.1, 0.1, 0.1], rtol=1e-14)
     assert np.all(m.second[1] == 0)
     assert m.mean[1] == 0
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "abs", "linear"])
+def test_every_way_takes_the_slope_at_zero(name):
+    x = np.array([[-1.0], [0.0], [1.0], [2.0], [-2.0]])
+    slope = {"relu": 0.0, "leaky_relu": 0.01, "abs": 0.0, "linear": 1.0}[name]
+    for method in ("exact", "concentrated", "monte_carlo"):
+        norm = BatchNormalisation(eps=0.5)
+        m, _ = batch_normalised(x @ x.T, x @ x.T + 1, norm, ACTIVATIONS[name], Ways(method), "1", False)
+        assert m.by_shift[1, 1] == pytest.approx(slope**2, abs=1e-12), method
 
 
 def test_gamma_zero_leaves_what_gamma_would_add():
