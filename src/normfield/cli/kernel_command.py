@@ -50,7 +50,7 @@ class KernelFlags:
 @click.command(epilog="Example: normfield kernel --data digits --depth 4 --width 1000 --gamma 0.5 --profile")
 @taking_flags
 def kernel(network: NetworkFlags, model: ModelFlags, ask: KernelFlags) -> None:
-    """λ_max and the largest stable learning rate by the infinite-width kernel on one batch, batch norm in training mode.
+    """λ_max and the largest stable learning rate by the infinite-width kernel on one batch, as the network trains.
 
     The batch is the one that normfield measure and diagnose begin with. A module is read as a description; where it has
     none, the message says why.
