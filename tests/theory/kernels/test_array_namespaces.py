@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -87,7 +86,7 @@ def test_everything_is_made_on_the_batchs_device(name: str) -> None:
 
 
 @pytest.fixture
-def crossings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def crossings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many numbers each tensor has that is handed to NumPy or Python."""
     seen: list[int] = []
     for name in ("__array__", "numpy", "tolist"):
@@ -98,7 +97,7 @@ def crossings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             return original(tensor, *given, **named)
 
         monkeypatch.setattr(torch.Tensor, name, counted)
-    yield seen
+    return seen
 
 
 @pytest.mark.parametrize("name", ON_THE_DEVICE)

@@ -15,6 +15,7 @@ from normfield.network import ActivationFunction
 from normfield.theory.kernels.moments import BatchNormalisation, LayerMoments
 from normfield.theory.kernels.pair_law_of import pair_law
 from normfield.theory.kernels.pair_laws import Arguments, correlations, deviations
+from normfield.theory.kernels.plain_arcs import arc_moments
 
 _NONE = BatchNormalisation(gamma=1.0, beta=0.0, eps=0.0)
 
@@ -40,6 +41,10 @@ def plain_moments(
     LayerMoments
         ``pulled`` = γ²E[φ′φ′ᵀ]∘Θ, ``by_scale`` = E[φ′φ′ᵀ∘zzᵀ] (zeros without a norm), ``by_shift`` = E[φ′φ′ᵀ].
     """
+    if norm is None and phi.homogeneous is not None:
+        alone = deviations(nngp, 0.0)
+        if bool(array_namespace(nngp).all(alone > 0)):
+            return arc_moments(nngp, ntk, alone, *phi.homogeneous)
     own = norm or _NONE
     deviation, law = _law(nngp, phi, own)
     found = law.values()

@@ -20,7 +20,7 @@ from array_api_compat import array_namespace
 from normfield.network import ActivationFunction
 from normfield.theory.gaussian import derivative
 
-_ROUNDOFF = 32 * float(np.finfo(float).eps)
+ROUNDOFF = 32 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def deviations(covariance: Any, level: float) -> Any:
     """√K_ii, 0 where K_ii is round-off of ``level``."""
     xp = array_namespace(covariance)
     variances = xp.linalg.diagonal(covariance)
-    empty = variances <= _ROUNDOFF * level
+    empty = variances <= ROUNDOFF * level
     return xp.where(
         empty, xp.zeros_like(variances), xp.sqrt(xp.where(empty, xp.ones_like(variances), variances))
     )
@@ -92,7 +92,7 @@ def correlations(covariance: Any, deviation: Any, level: float) -> Any:
     inverses = inverse(deviation)
     outer = deviation[:, None] * deviation[None, :]
     rho = covariance * (inverses[:, None] * inverses[None, :])
-    coincide = (outer - xp.abs(covariance) <= _ROUNDOFF * level) & (outer > 0)
+    coincide = (outer - xp.abs(covariance) <= ROUNDOFF * level) & (outer > 0)
     rho = xp.where(coincide, xp.sign(rho), xp.clip(rho, -1.0, 1.0))
     index = xp.arange(deviation.shape[0], device=deviation.device)
     rho[index, index] = 1.0
