@@ -29,6 +29,8 @@ def batch(kind="full", samples=7, seed=0):
         x = x * 4.0 ** -np.arange(samples)
     if kind == "twins":
         x[4] = x[1]
+    if kind == "one at the mean":
+        x[3] = np.delete(x, 3, axis=0).mean(axis=0)
     t = rng.standard_normal((samples, samples))
     return x @ x.T + 0.3, t @ t.T + 1
 
@@ -60,6 +62,7 @@ def draws(K, T, norm, c1, c2, y):
         ("ill conditioned", 0.1, RELU),
         ("ill conditioned", 1.0, ABS),
         ("twins", 0.1, LEAKY),
+        ("one at the mean", 0.1, RELU),
     ],
 )
 def test_moments_are_within_standard_errors_of_monte_carlo(kind, eps, phi):
@@ -72,6 +75,8 @@ def test_moments_are_within_standard_errors_of_monte_carlo(kind, eps, phi):
     y = z - z.mean(axis=1, keepdims=True)
     if kind == "twins":
         y[:, 4] = y[:, 1]
+    if kind == "one at the mean":
+        y[:, 3] = 0
     for name, drawn in zip(FIELDS, draws(K, T, norm, *phi, y), strict=True):
         standard_error = drawn.std(axis=0) / math.sqrt(DRAWS)
         off = np.abs(getattr(m, name) - drawn.mean(axis=0))

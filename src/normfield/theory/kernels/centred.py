@@ -33,6 +33,8 @@ class CentredCovariance:
         trΣ/B, or ε where Σ = 0.
     eps : float
         ε in units of ``scale``.
+    roundoff : float
+        What rounding leaves of a variance of 0, in units of ``scale``.
     """
 
     vectors: Any
@@ -40,6 +42,7 @@ class CentredCovariance:
     variances: Any
     scale: float
     eps: float
+    roundoff: float
 
     @property
     def size(self) -> int:
@@ -89,21 +92,20 @@ def centred_covariance(covariance: Any, eps: float) -> CentredCovariance:
     """
     space = array_namespace(covariance)
     size = covariance.shape[0]
-    roundoff = 16 * _EPSILON * float(space.max(space.abs(covariance)))
+    rounding = 16 * _EPSILON * float(space.max(space.abs(covariance)))
     sigma = centre(covariance)
     scale = float(space.sum(space.linalg.diagonal(sigma))) / size
-    if scale <= roundoff:
+    if scale <= rounding:
         scale = _eps_as_scale(eps)
         sigma *= 0.0
     sigma /= scale
     values, vectors = space.linalg.eigh(sigma)
+    roundoff = rounding / scale
     kept = np.array(host(values))
-    kept[kept <= roundoff / scale * size / 2] = 0.0
+    kept[kept <= roundoff * size / 2] = 0.0
     variances = space.linalg.diagonal(sigma)
-    still = variances <= roundoff / scale
-    return CentredCovariance(
-        vectors, kept, space.where(still, space.zeros_like(variances), variances), scale, eps / scale
-    )
+    variances = space.where(variances <= roundoff, space.zeros_like(variances), variances)
+    return CentredCovariance(vectors, kept, variances, scale, eps / scale, roundoff)
 
 
 def _eps_as_scale(eps: float) -> float:

@@ -166,7 +166,11 @@ def _nodes(centred: CentredCovariance, rows: Any, rule: Rule) -> Iterator[_Node]
     space = array_namespace(rows)
     light = centred.values / (1 + 2 * rule.nodes[:, None] * centred.values)
     damped = 1 - rule.nodes[:, None] * light
-    deviations = space.sqrt(centred.array(light) @ (rows * rows).T)
+    squares = rows * rows
+    still = squares @ centred.array(centred.values) <= centred.roundoff
+    deviations = space.sqrt(centred.array(light) @ squares.T)
+    deviations = space.where(still, space.zeros_like(deviations), deviations)
+    del squares
     for k, (s, weight) in enumerate(zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True)):
         lights = centred.array(light[k]), centred.array(damped[k])
         yield _Node(s, weight, light[k], *lights, deviations[k], inverse(deviations[k]))

@@ -78,4 +78,6 @@ def pair_slopes(phi: Homogeneous, covariance: Any, variances: Any) -> Any:
     for start in range(0, covariance.shape[0], _ROWS):
         own = slice(start, start + _ROWS)
         slopes[own, :] = pairs(phi, covariance[own, :], inverses[own], inverses).slopes
-    return (slopes + slopes.T) / 2
+    slopes = slopes + slopes.T
+    slopes /= 2
+    return slopes
