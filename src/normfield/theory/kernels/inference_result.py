@@ -10,7 +10,7 @@ import numpy as np
 from normfield.errors import InvalidInput
 from normfield.report import format_number
 from normfield.report.plain_json import json_text
-from normfield.theory.kernels.joint_result import CrossBatchKernel
+from normfield.theory.kernels.joint_result import CrossBatchKernel, or_one_number
 
 if TYPE_CHECKING:
     import pandas
@@ -79,8 +79,8 @@ class KernelRegression:
     def as_dict(self) -> dict[str, Any]:
         """Numbers and words, for JSON."""
         return {
-            "mean": self.mean,
-            "standard_deviation": self.standard_deviation,
+            "mean": or_one_number(self.mean),
+            "standard_deviation": or_one_number(self.standard_deviation),
             "kernel": self.kernel,
             "statistics": self.statistics,
             "noise": self.noise,

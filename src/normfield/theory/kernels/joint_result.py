@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     import pandas
 
 
+def or_one_number(array: Any) -> np.ndarray | float:
+    """An array on the host, or its first number that is not finite, so that JSON gives one reason for all."""
+    found = on_host(array)
+    wrong = found[~np.isfinite(found)]
+    return float(wrong.flat[0]) if wrong.size else found
+
+
 @dataclass(frozen=True, eq=False)
 class CrossBatchKernel:
     """NNGP and neural tangent kernel of one output on a batch of B samples and n others, at infinite width.
@@ -75,8 +82,8 @@ class CrossBatchKernel:
             "others": self.others,
             "statistics": self.statistics,
             "correlation": self.correlation(),
-            "nngp_between": on_host(self.nngp_between),
-            "ntk_between": on_host(self.ntk_between),
+            "nngp_between": or_one_number(self.nngp_between),
+            "ntk_between": or_one_number(self.ntk_between),
             "method": self.method,
             "error": self.error,
             "status": self.status,
