@@ -4,7 +4,7 @@ With a_i = √K_ii, ρ = K_ij/(a_i a_j), κ = 2c₂²/π and P = E[φ′φ′ᵀ
 
     E[h hᵀ] = K∘P + κ aaᵀ∘√(1 − ρ²),   E[J Θ Jᵀ] = P∘Θ,   E[h] = c₂√(2/π) a
 
-as in `arc_pairs`, which holds for samples without variance too. Only the upper triangle is computed; the lower is copied.
+as in `arc_pairs`, which holds for samples without variance too. The lower triangle is a copy of the upper one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def arc_moments(nngp: Any, ntk: Any | None, deviation: Any, c1: float, c2: float
     for matrix in (second, slopes, pulled):
         _mirror(matrix)
     mean = c2 * math.sqrt(2 / math.pi) * deviation
-    return LayerMoments(second, pulled, xp.zeros_like(nngp), slopes, mean)
+    nothing = xp.zeros(nngp.shape, dtype=nngp.dtype, device=nngp.device)
+    return LayerMoments(second, pulled, nothing, slopes, mean)
 
 
 def _blocks(matrix: Any) -> Iterator[slice]:

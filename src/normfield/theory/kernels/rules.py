@@ -128,10 +128,11 @@ def _affine(step: Affine, signal: Signal, asked: Asked) -> Signal:
     xp = array_namespace(nngp)
     tangent = step.weight_variance * ntk
     if "weight" in asked.parameters:
-        tangent = tangent + step.fan_in * nngp
+        tangent += step.fan_in * nngp
     if step.bias and "bias" in asked.parameters:
-        tangent = tangent + 1.0
-    covariance = step.weight_variance * nngp + step.bias_variance
+        tangent += 1.0
+    covariance = step.weight_variance * nngp
+    covariance += step.bias_variance
     mean = xp.zeros(covariance.shape[:1], dtype=covariance.dtype, device=covariance.device)
     return Signal(covariance, tangent, mean, "gaussian", step.shape, signal.samples)
 

@@ -66,4 +66,5 @@ def of_data(x: Any, shape: Shape) -> Signal:
         x = xp.permute_dims(x, (0, 2, 3, 1))
     rows = xp.reshape(x, (-1, shape[0]))
     nngp = rows @ rows.T / shape[0]
-    return Signal(nngp, xp.zeros_like(nngp), xp.mean(rows, axis=1), "data", shape, x.shape[0])
+    nothing = xp.zeros(nngp.shape, dtype=nngp.dtype, device=nngp.device)
+    return Signal(nngp, nothing, xp.mean(rows, axis=1), "data", shape, x.shape[0])
