@@ -77,7 +77,7 @@ def _row(name: str, rounds: Rounds, yardstick: Rounds | None = None, note: str =
 def timings(rounds: int) -> Outcome:
     """Exact and concentrated kernels and a rate of depth, beside matrix products."""
     quick = alternate(_calls(quick_calls()), rounds)
-    large = alternate(_calls({LARGER: exact(LARGE), LARGER_PRODUCT: product(LARGE)}), max(rounds // 3, 2))
+    large = alternate(_calls({LARGER: exact(LARGE), LARGER_PRODUCT: product(LARGE)}), 2)
     yardsticks = {EXACT: quick[PRODUCT], UNEVEN: quick[PRODUCT], LARGER: large[LARGER_PRODUCT]}
     rows = [
         _row(name, timed, yardsticks.get(name), _stated_error(timed))
@@ -185,7 +185,7 @@ def main() -> int:
     parser = arguments(__doc__, rounds=9)
     parser.add_argument("--plot", type=Path, metavar="PATH", help="write the figures of cost as a page here")
     asked = parser.parse_args()
-    outcomes = [timings(asked.rounds), memory(), monte_carlo(3), scaling(3, asked.plot), neural_tangents()]
+    outcomes = [timings(asked.rounds), memory(), monte_carlo(3), scaling(2, asked.plot), neural_tangents()]
     if outcomes[-1] is None:
         print(
             f"neural-tangents is left out: there is no {PEER.parent.parent.name} (benchmarks/jax.sh makes it)\n"
