@@ -19,7 +19,6 @@ class Drawn:
     h: np.ndarray
     slopes: np.ndarray
     normaliser: np.ndarray
-    radius: np.ndarray
     gamma: float
 
     @property
@@ -41,7 +40,7 @@ def draw(phi: ActivationFunction, batch_size, gamma, beta, eps, variance, sample
     u = y / np.sqrt(normaliser)[:, None]
     h = phi.function(ops, gamma * u + beta)
     slopes = derivative(phi)(gamma * u + beta)
-    return Drawn(u, h, slopes, normaliser, squares / (variance * batch_size), gamma)
+    return Drawn(u, h, slopes, normaliser, gamma)
 
 
 def estimate(values):

@@ -109,7 +109,7 @@ def mean_components(covariance, width, depth, networks):
     return [components(value) for value in mean]
 
 
-SIZES = [(300, 80, 0.06), pytest.param(1000, 300, 0.02, marks=pytest.mark.long)]
+SIZES = [(300, 80, 0.06), pytest.param(600, 200, 0.025, marks=pytest.mark.long)]
 
 
 @pytest.mark.parametrize(("width", "networks", "tolerance"), SIZES)

@@ -100,7 +100,7 @@ def test_the_smallest_batches_without_eps_equal_the_sphere(batch_size):
     z = g * np.sqrt(batch_size / (g * g).sum(axis=1, keepdims=True))
     drawn = draw(ACTIVATIONS["gelu"], batch_size, 1.5, 0.3, 0.0, 1.0, 400_000, seed=2)
     np.testing.assert_allclose(drawn.u, z, rtol=1e-9, atol=1e-12)
-    on_sphere = type(drawn)(z, drawn.h, drawn.slopes, np.ones(len(z)), drawn.radius, 1.5)
+    on_sphere = type(drawn)(z, drawn.h, drawn.slopes, np.ones(len(z)), 1.5)
     mean, error = explosion(on_sphere, 1.0, seed=3)
     inverse = batch_size / (batch_size - 3) / found.fixed_point.spread
     assert abs(found.explosion_rate - mean * inverse) <= SIGMAS * error * inverse

@@ -105,7 +105,8 @@ class DepthLimits:
     def residual_gradient_growth(self, depth: Any, layer: Any = 1) -> Any:
         """(depth/layer)^λ_G, the growth of squared gradients from the last of the blocks x + Wφ(BN(x)) back to one.
 
-        The variance that batch norm divides by grows with each block, so that λ_G is that of ε = 0 whatever ε is.
+        The variance that batch norm divides by grows with each block, so that λ_G is that of ε = 0 whatever ε is. It
+        holds behind the first blocks, where the variance of the inputs no longer counts.
 
         Raises
         ------
