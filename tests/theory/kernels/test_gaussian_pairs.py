@@ -7,7 +7,7 @@ from normfield.network import ACTIVATIONS, ActivationFunction
 from normfield.theory import ops, pair_moments
 from normfield.theory.gaussian import derivative
 from normfield.theory.kernels.gaussian_pairs import plain_moments, plain_pull_back
-from normfield.theory.kernels.hermite_pairs import hermite_law
+from normfield.theory.kernels.hermite_pairs import HermiteLaw, hermite_law
 from normfield.theory.kernels.moments import BatchNormalisation
 from normfield.theory.kernels.pair_law_of import pair_law
 from normfield.theory.kernels.pair_laws import Arguments, correlations, deviations
@@ -119,6 +119,51 @@ def test_the_error_covers_what_is_really_missed(name, q, c):
     missed = abs(m.second[0, 1] - expected.product) / expected.second
     bent = abs(m.by_shift[0, 1] - expected.slope_product) / expected.slope_second
     assert max(missed, bent) <= m.error + 1e-9
+
+
+@pytest.mark.parametrize(("name", "q"), [("elu", 1.0), ("selu", 3.0), ("tanh", 30.0), ("gelu", 100.0)])
+@pytest.mark.parametrize("c", [0.97, 0.9999, -0.999])
+def test_nearly_coinciding_samples_of_bent_and_steep_activations(name, q, c):
+    expected = pair_moments(ACTIVATIONS[name], q, q * c)
+    m = plain_moments(q * np.array([[1, c], [c, 1]]), None, ACTIVATIONS[name])
+    assert m.second[0, 1] == pytest.approx(float(expected.product), abs=1e-9 * expected.second)
+    assert m.by_shift[0, 1] == pytest.approx(float(expected.slope_product), abs=1e-9 * expected.slope_second)
+    assert m.error < 1e-8
+
+
+@pytest.mark.parametrize("name", ["relu", "abs"])
+def test_the_table_of_near_pairs_equals_closed_forms(name):
+    """Samples of different variances whose correlations lie between 0.8 and 1."""
+    rng = np.random.default_rng(0)
+    x = (1.0 + 0.2 * rng.standard_normal((8, 30))) * rng.uniform(0.7, 1.4, (8, 1))
+    size = deviations(x @ x.T / 30, 0.0)
+    given = Arguments(correlations(x @ x.T / 30, size, 1.0), size, 0.0)
+    closed, series = pair_law(ACTIVATIONS[name], given), hermite_law(ACTIVATIONS[name], given)
+    assert isinstance(series, HermiteLaw)
+    assert series.near_values is not None
+    assert series.near_values.rows.size > 20
+    apart = ~np.eye(8, dtype=bool)
+    for field in VALUES:
+        ours, theirs = getattr(closed.values(), field), getattr(series.values(), field)
+        np.testing.assert_allclose(ours, theirs, atol=1e-11, err_msg=field)
+    for field in DERIVATIVES:
+        ours, theirs = getattr(closed.derivatives(), field), getattr(series.derivatives(), field)
+        np.testing.assert_allclose(ours[apart], theirs[apart], atol=1e-9, err_msg=field)
+
+
+def test_a_bend_away_from_zero_says_that_near_pairs_are_inexact():
+    """Two bends at nearly one place are no smooth function of angle and scales: the error must know."""
+    rng = np.random.default_rng(0)
+    x = (1.0 + 0.1 * rng.standard_normal((8, 30))) * rng.uniform(0.7, 1.4, (8, 1))
+    size = deviations(x @ x.T / 30, 0.0)
+    given = Arguments(correlations(x @ x.T / 30, size, 1.0), size, 0.5)
+    exact, series = (
+        law.values()
+        for law in (pair_law(ACTIVATIONS["relu"], given), hermite_law(ACTIVATIONS["relu"], given))
+    )
+    for field in ("product", "slopes", "argued"):
+        ours, theirs = getattr(exact, field), getattr(series, field)
+        assert np.abs(ours - theirs).max() / np.diag(ours).max() < series.error
 
 
 def test_a_wrong_derivative_shows_in_the_error():

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,17 @@ from array_api_compat import array_namespace, to_device
 from normfield.network import ActivationFunction
 from normfield.theory import ops
 from normfield.theory.gaussian import derivative
+from normfield.theory.kernels.near_pairs import FIELDS, Near, near_pairs
 from normfield.theory.kernels.pair_laws import Arguments, Derivatives, Values
+from normfield.theory.kernels.panels import normal_rule
 
 _ORDERS = (40, 80, 160, 320)
 _TOLERANCE = 1e-13
 _LOOSER = 1e-11  # of derivatives, which enter with the inverse participation ratio
+_BAD, _BAD_DERIVATIVES = 1e-10, 1e-7  # left out of the series, above which a table of near pairs is made
+_MOST = 4_000_000  # pairs that a table takes: more would need more memory than the kernels themselves
+_CUTS = (0.99, 0.97, 0.95, 0.93, 0.9, 0.85, 0.8)
 _CHECKED = 40  # orders whose coefficients are compared with the derivative's
-_REACH = 13.0  # the density beyond is 1e-37
-_GRADED = np.array([4.0**-j for j in range(6)])
-_NODES = 16
 _SAMPLES = 16  # rows of nodes at once
 _ROWS = 64  # rows of pairs at once: a block fits a processor's cache
 
@@ -52,26 +53,6 @@ class Coefficients:
     def order(self) -> int:
         """Terms that the series take."""
         return self.value.shape[0]
-
-
-@cache
-def _legendre() -> tuple[np.ndarray, np.ndarray]:
-    return np.polynomial.legendre.leggauss(_NODES)
-
-
-def _rule(centre: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights (rows, K) of the normal density, fine enough for h_order and around ``centre``."""
-    panels = math.ceil(2 * _REACH * math.sqrt(order) / 14)
-    even = np.linspace(-_REACH, _REACH, max(panels, 12) + 1)
-    around = np.concatenate([-_GRADED, [0.0], _GRADED[::-1]])
-    graded = np.clip(centre, -_REACH, _REACH)[:, None] + around
-    edges = np.concatenate([np.broadcast_to(even, (centre.size, even.size)), graded], axis=1)
-    edges = np.sort(np.clip(edges, -_REACH, _REACH), axis=1)
-    nodes, weights = _legendre()
-    half = np.diff(edges, axis=1)[:, :, None] / 2
-    z = edges[:, :-1, None] + half * (1 + nodes)
-    w = half * weights * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-    return z.reshape(centre.size, -1), w.reshape(centre.size, -1)
 
 
 def _hermite(z: np.ndarray, order: int) -> np.ndarray:
@@ -111,7 +92,7 @@ def _project(
     some = scale[:1] if shared else scale
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = np.nan_to_num(-shift / some, nan=0.0, posinf=1e3, neginf=-1e3)
-    z, w = _rule(centre, order)
+    z, w = normal_rule(centre[:, None], order)
     h = _hermite(z, order)
     arguments = shift + scale[:, None] * z
     f, df = phi.function(ops, arguments), derivative(phi)(arguments)
@@ -134,10 +115,38 @@ def hermite_law(phi: ActivationFunction, arguments: Arguments) -> HermiteLaw:
             break
     else:
         found = coefficients(phi, scale, arguments.shift, _ORDERS[-1])
+    rests = _rest(found, largest), _rest_of_derivatives(found, largest)
+    near: tuple[Near | None, ...] = (None, None)
+    if rests[0] > _BAD or rests[1] > _BAD_DERIVATIVES:
+        near, rests = _helped(phi, scale, arguments, found, rests)
     numerical = _numerical_error(found, scale)
-    return HermiteLaw(
-        arguments, found, numerical + _rest(found, largest), numerical + _rest_of_derivatives(found, largest)
+    return HermiteLaw(arguments, found, numerical + rests[0], numerical + rests[1], *near)
+
+
+def _helped(
+    phi: ActivationFunction,
+    scale: np.ndarray,
+    arguments: Arguments,
+    found: Coefficients,
+    rests: tuple[float, float],
+) -> tuple[tuple[Near | None, ...], tuple[float, float]]:
+    """Pairs beyond the reach of the series from a table, values and derivatives each unless the series does better."""
+    rho = np.asarray(to_device(arguments.correlation, "cpu"))
+    served = (
+        c for c in _CUTS if _rest(found, c) <= _BAD and _rest_of_derivatives(found, c) <= _BAD_DERIVATIVES
     )
+    cut = next(served, _CUTS[-1])
+    alike = np.asarray(to_device(_coincide(arguments), "cpu"))
+    rows, columns = np.nonzero((np.abs(rho) > cut) & ~alike)
+    if rows.size > _MOST:
+        return (None, None), rests
+    near = near_pairs(phi, scale, arguments.shift, rho, (rows, columns))
+    helped = (
+        max(near.value_error, _rest(found, cut)),
+        max(near.derivative_error, _rest_of_derivatives(found, cut)),
+    )
+    better = tuple(near if ours < theirs else None for ours, theirs in zip(helped, rests, strict=True))
+    return better, (min(helped[0], rests[0]), min(helped[1], rests[1]))
 
 
 def _largest(arguments: Arguments) -> float:
@@ -197,6 +206,8 @@ class HermiteLaw:
     coefficients: Coefficients
     value_error: float
     derivative_error: float
+    near_values: Near | None = None
+    near_derivatives: Near | None = None
 
     def _array(self, numbers: np.ndarray) -> Any:
         rho = self.arguments.correlation
@@ -221,6 +232,7 @@ class HermiteLaw:
         product, slopes, argued = self._series(*((x, x) for x in (c.value, c.slope, c.argued)))
         for matrix, exact in zip((product, slopes, argued), c.moments, strict=False):
             self._replace(matrix, exact)
+        self._put_near(self.near_values, product=product, slopes=slopes, argued=argued)
         return Values(self._array(c.value[0]), product, slopes, argued, self.value_error)
 
     def derivatives(self) -> Derivatives:
@@ -237,7 +249,17 @@ class HermiteLaw:
         third, fourth = (self._array(c.moments[k]) for k in (2, 3))
         self._replace(left, third - diagonal(right))
         self._replace(both, (fourth - third) / 2 - diagonal(curve))
+        self._put_near(self.near_derivatives, bent_left=left, bent_right=right, curved=curve, both=both)
         return Derivatives(left, right, curve, both, self.derivative_error)
+
+    def _put_near(self, near: Near | None, **matrices: Any) -> None:
+        """Put what the table of near pairs holds."""
+        if near is None:
+            return
+        xp = array_namespace(self.arguments.correlation)
+        where = xp.asarray(near.rows), xp.asarray(near.columns)
+        for name, matrix in matrices.items():
+            matrix[where] = self._array(near.found[:, FIELDS.index(name)])
 
     def _replace(self, matrix: Any, exact: Any) -> None:
         """Put numbers (B,) that hold at ρ = 1 where samples coincide."""
