@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import integrate
 
 import normfield as nf
@@ -160,6 +161,19 @@ def test_two_batches_that_nearly_coincide_come_to_share_their_means_alone():
     assert ratios[-1] == pytest.approx(0.70968, abs=0.005)
 
 
+@pytest.mark.parametrize("statistics", ["batch", "population"])
+@pytest.mark.parametrize("method", ["exact", "concentrated", "monte_carlo"])
+def test_tensors_stay_tensors_and_have_the_same_kernels(statistics, method):
+    net = nf.mlp(20, 300, 3, 1)
+    numpys, tensors = (
+        nf.cross_batch_kernel(net, x[:FIRST], x[FIRST:], statistics, method, samples=64)
+        for x in (X, torch.from_numpy(X))
+    )
+    assert isinstance(tensors.ntk_between, torch.Tensor)
+    np.testing.assert_allclose(tensors.ntk.numpy(), numpys.ntk, rtol=1e-8)
+    assert tensors.correlation() == pytest.approx(numpys.correlation())
+
+
 def test_images_and_residual_blocks_go_through():
     image = nf.Network(
         (2, 4, 4),
@@ -220,6 +234,10 @@ def test_bad_input_is_refused_in_one_line():
         nf.cross_batch_kernel(net, X, X, "running")
     with pytest.raises(InvalidInput, match=r"expected a batch of shape \(B, 20\), got shape \(13, 5\)"):
         nf.cross_batch_kernel(net, X, X[:, :5])
+    with pytest.raises(
+        InvalidInput, match="arrays of one library, got ndarray and Tensor; give both as NumPy"
+    ):
+        nf.cross_batch_kernel(net, X, torch.from_numpy(X))
     with pytest.raises(InvalidInput, match="expected finite data, got NaN"):
         nf.cross_batch_kernel(net, X, np.full((2, 20), np.nan))
     with pytest.raises(InvalidInput, match=r'for method="exact", got tanh at layer 2'):

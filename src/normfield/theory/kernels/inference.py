@@ -11,7 +11,7 @@ import numpy as np
 from normfield.errors import InvalidInput
 from normfield.network import Network
 from normfield.network.checks import finite_number
-from normfield.theory.kernels.batch import MEMORY, read_question
+from normfield.theory.kernels.batch import MEMORY, read_batch, read_question
 from normfield.theory.kernels.batch_result import on_host
 from normfield.theory.kernels.inference_result import KernelRegression
 from normfield.theory.kernels.joint import joint_kernels
@@ -94,15 +94,13 @@ def kernel_regression(
         raise InvalidInput(expected='kernel "nngp" or "ntk"', got=repr(kernel))
     ridge = finite_number(noise, "noise", least=0.0)
     steps, asked = read_question(net, method, parameters, tolerance, samples, seed, on_failure)
-    y = _targets(train_y, net.output_shape[0])
-    if len(y) != np.shape(train_x)[0]:
+    y, x = _targets(train_y, net.output_shape[0]), read_batch(train_x, net, steps, memory)
+    if len(y) != x.shape[0]:
         raise InvalidInput(
-            expected="one target for each training sample", got=f"{len(y)} for {np.shape(train_x)[0]} samples"
+            expected="one target for each training sample", got=f"{len(y)} for {x.shape[0]} samples"
         )
     with_tangent = kernel == "ntk"
-    kernels = joint_kernels(
-        net, steps, asked, train_x, test_x, statistics, False, memory, on_failure, with_tangent
-    )
+    kernels = joint_kernels(net, steps, asked, x, test_x, statistics, False, memory, on_failure, with_tangent)
     found = _posterior(kernels, kernel, y, ridge)
     return KernelRegression(
         mean=found.mean,

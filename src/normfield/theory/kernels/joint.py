@@ -117,7 +117,13 @@ def joint_kernels(
 def _both(net: Network, steps: tuple[Step, ...], x: Any, other: Any, memory: float) -> tuple[Any, int]:
     """The samples of both in one array, and how many are the first's."""
     first, second = (read_batch(each, net, steps, memory) for each in (x, other))
-    space = array_namespace(first, second)
+    if array_namespace(first) is not array_namespace(second):
+        raise InvalidInput(
+            expected="both batches as arrays of one library",
+            got=f"{type(first).__name__} and {type(second).__name__}",
+            instead="give both as NumPy arrays, or both as tensors",
+        )
+    space = array_namespace(first)
     return read_batch(space.concat([first, second], axis=0), net, steps, memory), first.shape[0]
 
 
