@@ -142,7 +142,7 @@ def draw(results: list[nf.StudyResult]) -> None:
             page = result.to_html(Path(folder) / f"{name}.html")
             for scheme in SCHEMES:
                 target = IMAGES / f"{name}-{scheme}.png"
-                picture(driver, page, target, width=1400, scale=1.5, scheme=scheme, style=_BARE + _COLUMNS)
+                picture(driver, page, target, width=1400, scale=1.25, scheme=scheme, style=_BARE + _COLUMNS)
                 if name == LEADING:
                     target = IMAGES / f"leading-{scheme}.png"
                     picture(driver, page, target, width=880, scale=2, scheme=scheme, style=_BARE + _ONE)

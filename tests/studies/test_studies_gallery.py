@@ -37,15 +37,28 @@ def test_the_page_is_what_the_script_writes(script, kept):
     assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == script.gallery_text(kept)
 
 
-def test_kept_rows_are_what_is_computed_today(kept):
-    """The first and the last row of each table; measured numbers differ between machines in their last digits."""
-    for result in kept:
-        settings = result.study.settings(result.size)
-        points = result.study.points(settings, result.seed)
-        for k in (0, -1) if result.study.name == "wei-fig-1" else (0,):
-            today = result.study.measure(settings, points[k])
-            for key, value in (item for item in today.items() if item[0] != "products"):
-                assert value == pytest.approx(result.rows[k][key], rel=2e-3, abs=1e-3), key
+def same_today(result, row):
+    """A row computed again; measured numbers differ between machines in their last digits, trained ones in more."""
+    points = result.study.points(result.study.settings(result.size), result.seed)
+    today = result.study.measure(result.study.settings(result.size), points[row])
+    for key, value in today.items():
+        if key == "products" or isinstance(value, str) or value is None:
+            continue
+        trained = key.startswith("trained")
+        assert value == pytest.approx(result.rows[row][key], rel=0.1 if trained else 2e-3, abs=1e-3), key
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("wei-fig-1", 0), ("wei-fig-1", -1), ("theory-against-measurement", 0)]
+)
+def test_kept_rows_are_what_is_computed_today(name, row):
+    same_today(nf.read_study(KEPT / name, name), row)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", nf.study_names())
+def test_first_kept_rows_of_all_studies_are_what_is_computed_today(name):
+    same_today(nf.read_study(KEPT / name, name), 0)
 
 
 def test_pictures_are_there_and_light():
@@ -55,7 +68,7 @@ def test_pictures_are_there_and_light():
     assert len(shown) == 2 * len(nf.study_names())
     for path in (*shown, "images/leading-light.png", "images/leading-dark.png"):
         size = (ROOT / "docs" / path).stat().st_size
-        assert 10_000 < size < 300_000, path
+        assert 10_000 < size < 350_000, path
 
 
 def test_the_readme_leads_with_the_figure_and_its_numbers(kept):

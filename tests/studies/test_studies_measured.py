@@ -71,7 +71,7 @@ def test_the_global_random_state_is_left_alone():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def table(published=1.0, batch=1.0, frozen=1.0, spread=0.0):
+def table(published=1.0, batch=1.0, frozen=1.0, spread=0.0, kernel: float | None = 1.0):
     """Three γ, two networks of each mode; theory over measurement as given at γ = 1, and 1 elsewhere."""
     return [
         {
@@ -86,6 +86,7 @@ def table(published=1.0, batch=1.0, frozen=1.0, spread=0.0):
             "published": 100 * gamma * (published if gamma == 1 else 1),
             "batch": 100 * gamma * (batch if gamma == 1 else 1),
             "frozen": 300 * gamma * (frozen if gamma == 1 else 1),
+            "kernel": None if kernel is None else 100 * gamma * (kernel if gamma == 1 else 1),
         }
         for gamma in (0.1, 1.0, 3.0)
         for mode, measured in (("batch", 100 * gamma), ("frozen", 300 * gamma))
@@ -114,9 +115,39 @@ def test_the_thresholds_of_the_papers_claim(published, outcome):
 def test_each_reading_is_judged_in_its_own_mode(ratio, held):
     batch = t.STUDY.verdict(table(batch=ratio))
     frozen = t.STUDY.verdict(table(frozen=ratio))
-    assert [check.held for check in batch.of("normfield")] == [held, True]
-    assert [check.held for check in frozen.of("normfield")] == [True, held]
+    assert [check.held for check in batch.of("normfield")] == [held, True, True]
+    assert [check.held for check in frozen.of("normfield")] == [True, held, True]
     assert batch.outcome == frozen.outcome == "held", "ours do not count towards the verdict on the paper"
+
+
+@pytest.mark.parametrize(("ratio", "held"), [(1.019, True), (1 / 1.021, False)])
+def test_the_kernel_may_be_two_per_cent_off(ratio, held):
+    verdict = t.STUDY.verdict(table(kernel=ratio))
+    assert [check.held for check in verdict.of("normfield")] == [True, True, held]
+    assert "the kernel of each network's own batch" in verdict.checks[-1].sentence
+    assert verdict.outcome == "held"
+
+
+def test_where_the_kernel_is_not_computed_nothing_is_said_of_it():
+    rows = table(kernel=None)
+    verdict, figure = t.STUDY.verdict(rows), t.STUDY.draw(rows)[0]
+    assert not any("kernel" in check.sentence for check in verdict.checks)
+    assert "kernel" not in figure.title
+    assert {trace["name"] for trace in figure.data} == {
+        "training mode", "frozen statistics", "as published (Wei et al.)"
+    }  # fmt: skip
+
+
+def test_the_kernels_line_stands_beside_the_others():
+    figure = t.STUDY.draw(table(kernel=1.01))[0]
+    line = next(trace for trace in figure.data if trace["name"] == "kernel of the batch")
+    assert line["y"] == pytest.approx([1, 1.01, 1])
+    assert "the kernel 1.000 to 1.010 times" in figure.title
+
+
+def test_the_kernel_of_convolutions_is_left_out():
+    case = t.Case("normal", (3, 5, 5), channels=(4,))
+    assert t._kernel(case, case.network(1.0), case.batch(2, 0)) is None
 
 
 def test_points_of_training_mode_stand_at_one_with_the_spread_of_networks():
@@ -135,6 +166,7 @@ def test_at_its_smallest_size_it_already_shows_the_finding(smoke_results):
     rows = [row for row in result.rows if row["statistics"] == "batch"]
     for row in rows:
         assert row["batch"] == pytest.approx(row["measured_mean"], rel=0.06)
+        assert row["kernel"] == pytest.approx(row["measured_mean"], rel=0.03)
     ratios = [row["published"] / row["measured_mean"] for row in rows]
     assert min(ratios) < 0.5
     assert max(ratios) > 1.5

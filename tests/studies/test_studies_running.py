@@ -167,11 +167,11 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path):
     [
         (
             lambda: nf.study("wei-fig-2"),
-            "expected a study: theory-against-measurement, wei-fig-1, got 'wei-fig-2'; did you mean wei-fig-1?",
+            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig-2'; did you mean wei-fig-1?",
         ),
         (
             lambda: nf.study("zzz"),
-            "expected a study: theory-against-measurement, wei-fig-1, got 'zzz'",
+            f"expected a study: {', '.join(nf.study_names())}, got 'zzz'",
         ),
         (lambda: nf.run_study(3), "expected a study's name or a Study, got int"),
         (

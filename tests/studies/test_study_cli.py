@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+import normfield as nf
+
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 PROGRAM = [sys.executable, "-m", "normfield", "study"]
 
@@ -25,7 +27,7 @@ def normfield(*arguments, cwd):
 def test_list_names_every_study_and_its_sizes(tmp_path):
     done = normfield("list", "--json", cwd=tmp_path)
     found = json.loads(done.stdout)
-    assert [one["name"] for one in found] == ["theory-against-measurement", "wei-fig-1"]
+    assert [one["name"] for one in found] == list(nf.study_names())
     assert all(set(one["sizes"]) == {"smoke", "small", "paper"} for one in found)
     words = normfield("list", cwd=tmp_path).stdout
     assert "wei-fig-1: Does batch norm flatten the loss" in words
@@ -82,7 +84,7 @@ def test_stopping_keeps_the_finished_rows(tmp_path):
     [
         (
             ["run", "wei-fig1"],
-            "expected a study: theory-against-measurement, wei-fig-1, got 'wei-fig1'; did you mean wei-fig-1?",
+            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig1'; did you mean wei-fig-1?",
         ),
         (["show", "theory"], "got 'theory'; did you mean theory-against-measurement?"),
         (["run", "wei-fig-1", "--size", "big"], "'big' is not one of 'smoke', 'small', 'paper'"),

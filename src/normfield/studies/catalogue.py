@@ -11,6 +11,7 @@ from normfield.studies.frame import Study
 
 # A study's file is its name with underscores, loaded when asked for, so that a study of theory never waits for torch.
 _NAMES = (
+    "ntk-spectrum",
     "theory-against-measurement",
     "wei-fig-1",
 )

@@ -1,4 +1,4 @@
-"""Three readings of the theory beside the measured λ_max of real networks, over γ."""
+"""Three readings of mean-field theory and the batch's kernel beside the measured λ_max of real networks, over γ."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import torch
 
 from normfield.measure import curvature
 from normfield.nets import build
+from normfield.network import Network
 from normfield.report import Column, Figure, Series, Table, lines
 from normfield.studies.cases import OUTPUTS, Case
 from normfield.studies.curves import column, furthest_from_one, number, times_off, where, within_factor
 from normfield.studies.frame import Row, Rows, Size, Study
 from normfield.studies.verdicts import Check, Verdict
 from normfield.theory import mean_field
+from normfield.theory.kernels.batch import batch_kernel
 
 #: "Closely agrees" is read as 0.1 decade.
 CLOSE = 10**0.1
@@ -24,9 +26,12 @@ CLOSE = 10**0.1
 ORDER = 10**0.5
 #: What is asked of a reading in the mode that it is about.
 OWN_MODE = 1.05
+#: What is asked of the kernel, which knows the batch.
+KERNEL = 1.02
 
 MODES = ("batch", "frozen")
-READINGS = ("published", "frozen", "batch")
+FIELDS = ("published", "frozen", "batch")
+READINGS = (*FIELDS, "kernel")
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,27 @@ def _measure(settings: Settings, point: Row) -> Row:
         tolerance=3e-3,
         seed=seed,
     )
-    theory = {name: mean_field(network, name).largest_eigenvalue for name in READINGS}  # type: ignore[arg-type]
+    theory = {name: mean_field(network, name).largest_eigenvalue for name in FIELDS}  # type: ignore[arg-type]
     return {
         "measured_mean": found.cluster_mean,
         "measured_largest": found.largest_eigenvalue,
         "error": found.error,
         "products": found.products,
-    } | theory
+        **theory,
+        "kernel": _kernel(case, network, inputs),
+    }
+
+
+def _kernel(case: Case, network: Network, inputs: torch.Tensor) -> float | None:
+    """λ_max by the kernel of the batch; None for convolutions, whose every position would be a sample of it."""
+    if case.width is None:
+        return None
+    return batch_kernel(network, inputs.double().numpy()).largest_eigenvalue
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Over the networks of one case, mode and γ: mean and spread of the measured λ, and the theory's "
-    "values."""
+    """Over the networks of one case, mode and γ: mean and spread of the measured λ, and the predicted values."""
 
     case: str
     mode: str
@@ -101,7 +114,7 @@ def _measured(rows: Rows) -> Measured:
         float(values.mean()),
         float(values.std(ddof=1)) if len(values) > 1 else 0.0,
         float(column(rows, "measured_largest").mean()),
-        {name: number(first, name) for name in READINGS},
+        {name: float(column(rows, name).mean()) for name in READINGS if first[name] is not None},
     )
 
 
@@ -113,6 +126,7 @@ _NAMES = {
     "batch": "training mode",
     "frozen": "frozen statistics",
     "published": "as published (Wei et al.)",
+    "kernel": "kernel of the batch",
 }
 
 
@@ -156,18 +170,19 @@ def _series(found: list[Measured], case: str, unit: Mapping[float, float]) -> li
     batch = _of(found, "batch", case)
     theory = [
         Series(
-            f"theory, {_NAMES[key]}",
+            _NAMES[key] if key == "kernel" else f"theory, {_NAMES[key]}",
             [one.gamma for one in batch],
             [one.theory[key] / unit[one.gamma] for one in batch],
             style,
             group=_NAMES[key],
         )
         for key, style in _STYLES.items()
+        if all(key in one.theory for one in batch)
     ]
     return theory + [_dots(_of(found, mode, case), mode, unit) for mode in MODES]
 
 
-_STYLES: dict[str, Any] = {"batch": "line", "frozen": "line", "published": "dashed"}
+_STYLES: dict[str, Any] = {"batch": "dashed", "frozen": "dashed", "published": "dashed", "kernel": "line"}
 
 
 def _dots(found: list[Measured], mode: str, unit: Mapping[float, float]) -> Series:
@@ -184,10 +199,15 @@ def _dots(found: list[Measured], mode: str, unit: Mapping[float, float]) -> Seri
 
 def _headline(batch: list[Measured], case: str) -> str:
     """The finding as a sentence, with its numbers."""
+    kernel = f", the kernel {_range(batch, 'kernel', 3)} times" if _has_kernel(batch) else ""
     return (
         f"The published theory gives {_range(batch, 'published')} times the λ_max of the network that trains, the "
-        f"theory of training mode {_range(batch, 'batch')} times ({case})"
+        f"theory of training mode {_range(batch, 'batch')} times{kernel} ({case})"
     )
+
+
+def _has_kernel(found: list[Measured]) -> bool:
+    return all("kernel" in one.theory for one in found)
 
 
 def _tabulate(rows: Rows) -> Table:
@@ -198,16 +218,22 @@ def _tabulate(rows: Rows) -> Table:
         Column("measured", digits=4),
         Column("± spread", digits=2),
         Column("largest", digits=4),
-        *(Column(f"theory, {_NAMES[name]}", digits=4) for name in READINGS),
+        *(Column(f"theory, {_NAMES[name]}", digits=4) for name in FIELDS),
+        Column(_NAMES["kernel"], digits=4),
     ]
     body = [
-        (one.case, one.gamma, one.mode, one.mean, one.spread, one.largest, *one.theory.values())
+        (
+            *(one.case, one.gamma, one.mode, one.mean, one.spread, one.largest),
+            *(one.theory.get(name) for name in READINGS),
+        )
         for one in _summary(rows)
     ]
     networks = len({row["seed"] for row in rows})
     notes = (
         f"Measured: the mean of the {OUTPUTS} top eigenvalues, which theory gives; its mean and standard deviation "
         f"over {networks} networks, each with weights and a batch of its own. Largest: the top one alone.",
+        "The kernel is that of training mode, the mean over the same batches; not computed for convolutions, where "
+        "every position of every image would be a sample.",
     )
     return Table("λ_max, measured and by theory", columns, body, notes)
 
@@ -230,10 +256,10 @@ def _furthest(found: list[Measured], reading: str) -> Deviation:
     return Deviation(worst, place.case, place.gamma)
 
 
-def _range(found: list[Measured], reading: str) -> str:
+def _range(found: list[Measured], reading: str, decimals: int = 2) -> str:
     """The least and the largest theory / measured, in words."""
     ratios = [one.theory[reading] / one.mean for one in found]
-    least, largest = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
+    least, largest = f"{min(ratios):.{decimals}f}", f"{max(ratios):.{decimals}f}"
     return least if least == largest else f"{least} to {largest}"
 
 
@@ -252,6 +278,11 @@ def _verdict(rows: Rows) -> Verdict:
             _own_mode_check(_furthest(_of(found, mode, case), mode), mode, case)
             for mode in MODES
             for case in cases
+        ),
+        *(
+            _kernel_check(_of(found, "batch", case))
+            for case in cases
+            if _has_kernel(_of(found, "batch", case))
         ),
     ]
     sentence = (
@@ -285,6 +316,19 @@ def _own_mode_check(worst: Deviation, mode: str, case: str) -> Check:
     )
 
 
+def _kernel_check(trained: list[Measured]) -> Check:
+    worst = _furthest(trained, "kernel")
+    return Check(
+        f"{trained[0].case.capitalize()}: the kernel of each network's own batch is up to {times_off(worst.ratio)} "
+        f"against the networks in training mode (γ = {worst.gamma:g}).",
+        worst.ratio,
+        "kernel / measured",
+        f"within {100 * (KERNEL - 1):.0f} % at every γ",
+        within_factor(worst.ratio, KERNEL),
+        "normfield",
+    )
+
+
 _SMALL = (
     Case("digits", (64,), width=1000),
     Case("normal", (784,), width=1000),
@@ -307,13 +351,14 @@ STUDY = Study(
         "at momentum μ. Three readings of the theory differ in how they treat the batch's mean and "
         "variance. As published: no gradient flows through them, and the variance is taken to be the "
         "second moment. Frozen statistics: no gradient, the true variance, which is a network in inference "
-        "mode. Training mode: the gradient flows through both, as it does when a network trains."
+        "mode. Training mode: the gradient flows through both, as it does when a network trains. The kernel does "
+        "the same exactly, at infinite width, for the very batch that is measured."
     ),
     setting=(
         "Networks of four affine layers with ReLU as PyTorch modules at initialisation, σ_w² = 2, σ_b² = 0.5, "
         "β = 0, ε = 1e-5, ten outputs, squared loss. Measured is the mean of the ten top eigenvalues of the "
-        "Fisher matrix of one batch, by Lanczos iteration; theory is at infinite width and for infinitely many "
-        "i.i.d. normal inputs."
+        "Fisher matrix of one batch, by Lanczos iteration; mean-field theory is at infinite width and for "
+        "infinitely many i.i.d. normal inputs, the kernel at infinite width for the batch."
     ),
     differences=(
         "The paper compares its theory with where training fails; here it is compared with the curvature "
