@@ -161,6 +161,22 @@ def test_two_batches_that_nearly_coincide_come_to_share_their_means_alone():
     assert ratios[-1] == pytest.approx(0.70968, abs=0.005)
 
 
+@pytest.mark.parametrize("method", ["exact", "concentrated", "monte_carlo"])
+def test_one_sample_is_a_batch_without_variance_or_borrows_one(method):
+    """Alone it is its own mean: u = 0 at any ε > 0, every layer starts from its bias, and φ′(0) = 0 for ReLU."""
+    net = nf.mlp(20, 300, 3, 1)
+    alone = nf.cross_batch_kernel(net, X[:FIRST], X[FIRST : FIRST + 1], "batch", method)
+    assert alone.nngp[-1, -1] == pytest.approx(0.5)
+    assert alone.ntk[-1, -1] == pytest.approx(1.0)
+    np.testing.assert_allclose(alone.nngp_between, 0.5)
+    borrowing = nf.cross_batch_kernel(net, X[:FIRST], X[FIRST : FIRST + 1], "population", method)
+    together = nf.cross_batch_kernel(net, X[:FIRST], X[FIRST:], "population", method)
+    slack = (
+        8 * borrowing.error * borrowing.ntk.max() if method == "monte_carlo" else 1e-6 * borrowing.ntk.max()
+    )
+    np.testing.assert_allclose(borrowing.ntk[-1, -1], together.ntk[FIRST, FIRST], atol=slack)
+
+
 @pytest.mark.parametrize("statistics", ["batch", "population"])
 @pytest.mark.parametrize("method", ["exact", "concentrated", "monte_carlo"])
 def test_tensors_stay_tensors_and_have_the_same_kernels(statistics, method):

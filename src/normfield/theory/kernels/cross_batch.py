@@ -88,6 +88,7 @@ def cross_moments(
     c1: float,
     c2: float,
     tolerance: float = 1e-6,
+    resting: float | None = None,
 ) -> CrossMoments:
     """Moments of a layer between two batches, each normalised with its own statistics.
 
@@ -103,6 +104,8 @@ def cross_moments(
         φ(x) = c₁x + c₂|x|.
     tolerance
         Relative error of the largest entries.
+    resting
+        φ′(0), taken by a sample that is the mean of its batch; c₁ if not given.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def cross_moments(
         raise InvalidInput(
             expected="beta = 0 for the exact kernel", got=f"{norm.beta}", instead="use concentrated"
         )
-    batches, phi = two_batches(nngp_11, nngp_12, nngp_22, norm.eps), Homogeneous(c1, c2)
+    batches, phi = two_batches(nngp_11, nngp_12, nngp_22, norm.eps), Homogeneous(c1, c2, resting)
     tangent = None if ntk_12 is None or batches.diverges else centre(ntk_12)
     sums, error = _integrals(batches, tangent, phi, tolerance)
     by_scale = sums.second * math.sqrt(batches.first.size * batches.second.size)

@@ -16,6 +16,7 @@ from normfield.theory.kernels.concentrated import participation_ratio
 from normfield.theory.kernels.cross_batch import cross_moments
 from normfield.theory.kernels.homogeneous import homogeneous_moments
 from normfield.theory.kernels.moments import BatchNormalisation, LayerMoments
+from normfield.theory.kernels.pair_laws import slope_at
 from normfield.theory.kernels.parts import Part, apart, borrowing
 from normfield.theory.kernels.parts_concentrated import parts_concentrated
 from normfield.theory.kernels.parts_sampled import parts_sampled
@@ -84,10 +85,10 @@ class JointNormalisation:
         tolerance: float,
     ) -> LayerMoments:
         assert phi.homogeneous is not None
-        c1, c2 = phi.homogeneous
+        known = (norm, *phi.homogeneous, tolerance, slope_at(phi, 0.0))
         if self.statistics == "population":
-            return borrowed_moments(nngp, ntk, parts[0].size, norm, c1, c2, tolerance)
-        return _exact_apart(nngp, ntk, parts, norm, c1, c2, tolerance)
+            return borrowed_moments(nngp, ntk, parts[0].size, *known)
+        return _exact_apart(nngp, ntk, parts, known)
 
 
 def _method(norm: BatchNormalisation, phi: ActivationFunction, ways: Ways, name: str, on_image: bool) -> str:
@@ -107,21 +108,13 @@ def _exact_apart(
     nngp: Any,
     ntk: Any | None,
     parts: Sequence[Part],
-    norm: BatchNormalisation,
-    c1: float,
-    c2: float,
-    tolerance: float,
+    known: tuple[BatchNormalisation, float, float, float, float],
 ) -> LayerMoments:
-    """Each batch by itself, and between them."""
+    """Each batch by itself, and between them; known are the norm, c₁, c₂, the tolerance and φ′(0)."""
     space = array_namespace(nngp)
     i, j = (part.points for part in parts)
-    own = [
-        homogeneous_moments(nngp[k, k], None if ntk is None else ntk[k, k], norm, c1, c2, tolerance)
-        for k in (i, j)
-    ]
-    between = cross_moments(
-        nngp[i, i], nngp[i, j], nngp[j, j], None if ntk is None else ntk[i, j], norm, c1, c2, tolerance
-    )
+    own = [homogeneous_moments(nngp[k, k], None if ntk is None else ntk[k, k], *known) for k in (i, j)]
+    between = cross_moments(nngp[i, i], nngp[i, j], nngp[j, j], None if ntk is None else ntk[i, j], *known)
     kinds = (
         ("second", "by_scale", "by_shift") if ntk is None else ("second", "by_scale", "by_shift", "pulled")
     )

@@ -107,7 +107,8 @@ def not_exact(norm: BatchNormalisation, phi: ActivationFunction) -> str:
 
 def doubts_in_words(used: Sequence[Used]) -> tuple[str, ...]:
     """One sentence on the layers whose batch has its variance in too few directions for a constant normaliser."""
-    doubtful = [each for each in used if each.directions < DOUBTFUL]
+    # Without any variance, 0 directions, ε alone divides: that is a constant.
+    doubtful = [each for each in used if 0 < each.directions < DOUBTFUL]
     if not doubtful:
         return ()
     least = min(each.directions for each in doubtful)
