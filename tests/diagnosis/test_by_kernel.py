@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.by_kernel import kernel_answer, one_batch, profile_in_time
 from normfield.diagnosis.clock import Clock
 from normfield.diagnosis.headline import limit, statement
+from normfield.diagnosis.opening import cards
 from normfield.diagnosis.subject import Subject
-from normfield.diagnosis.trust import trust
+from normfield.diagnosis.trust import runner_up, trust
 
 DIGITS = nf.load("digits", samples=256)
 NET = nf.mlp(64, 100, 3, 10, gamma=0.5)
@@ -166,6 +168,23 @@ def test_without_a_measurement_it_is_the_limit():
     assert limit(answers, asked()) is kernel
     assert statement(answers, asked()).sentence.startswith("Up to about")
     assert "kernel" in statement(answers, asked()).note
+
+
+def test_a_crowded_spectrum_is_only_a_bound():
+    """At depth 10 the gradients' growth makes many directions as steep: finite width decides."""
+    kernel, _ = answered(nf.mlp(64, 100, 10, 10))
+    assert runner_up(kernel.detail) > 0.9
+    assert trust(kernel).kind == "bound"
+    assert "of the first: a finite width spreads" in kernel.assumes
+    others = {name: Answer(name, "cut", reason="no time") for name in ("theory", "trained")}
+    detail = SimpleNamespace(cluster_mean=5 * kernel.largest_eigenvalue, cluster_size=10, error=0.0)
+    far = Answer("measured", "answered", kernel.max_learning_rate / 5, None, 1.0, detail=detail)
+    answers = {**others, "kernel": kernel, "measured": far}
+    assert limit({**answers, "measured": Answer("measured", "cut", reason="no time")}, asked()) is None
+    told = kernel_beside_measurement(answers, asked())
+    assert told.severity == "warning"
+    assert "is 5.0 times the kernel's" in told.sentence
+    assert cards({**answers}).cards[1].unit == "upper bound only: finite width lowers it"
 
 
 def test_its_agreement_with_the_measurement_is_a_finding():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import normfield as nf
+from normfield.diagnosis.by_kernel import one_batch
 from normfield.diagnosis.signals import signals_of
 from normfield.report import format_number
 
@@ -15,6 +16,8 @@ def report(tmp_path_factory):
     """Small, with time enough that nothing is cut on a busy machine either."""
     few = nf.load("digits", samples=256)
     found = nf.diagnose(nf.mlp(64, 40, 4, 10), few, batch_size=64, budget=90)
+    batch = one_batch(found.subject, found.asked)
+    found = replace(found, profile=nf.depth_profile(batch.network, batch.inputs, batch.targets))
     path = tmp_path_factory.mktemp("report") / "report.html"
     return found, found.to_html(path, command="normfield diagnose --data <digits>")
 
@@ -40,6 +43,9 @@ def test_its_table_holds_the_numbers_of_the_json(browser, report):
     driver = browser.open(path)
     kept = json.loads(driver.execute_script("return document.getElementById('normfield-data').textContent"))
     assert kept["answers"] == json.loads(found.to_json())["answers"]
+    assert [row["gradient"] for row in kept["profile"]["layers"]] == [
+        layer.gradient for layer in found.profile.layers
+    ]
     rows = driver.execute_script(
         "const table = [...document.querySelectorAll('table')]"
         ".find(t => t.caption && t.caption.textContent.includes('How large a learning rate'));"

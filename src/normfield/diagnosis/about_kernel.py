@@ -7,10 +7,24 @@ from collections.abc import Mapping
 from normfield.diagnosis.about_theory import AGREE, interval_beside, mean_beside_largest
 from normfield.diagnosis.answer import Answer
 from normfield.diagnosis.asked import Asked
-from normfield.report import Finding
+from normfield.diagnosis.trust import is_bound, runner_up
+from normfield.report import Finding, format_number
 
 _DOUBTS = "the network is narrow, its weights are not independent draws, or its batches differ much"
 _SAME = "kernel over measured − 1"
+
+
+def _crowded(kernel: Answer, apart: float) -> Finding:
+    """Where finite width decides which of many eigenvalues becomes the largest."""
+    second = 100 * runner_up(kernel.detail)
+    return Finding(
+        "warning" if abs(apart) > AGREE else "note",
+        f"The kernel's eigenvalues lie close together, the second at {second:.0f} % of the first; at "
+        "finite width they spread, and the mean of the top ones measured is "
+        f"{format_number(1 / (1 + apart), 2)} times the kernel's. Trust the measurement.",
+        apart,
+        _SAME,
+    )
 
 
 def kernel_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> Finding | None:
@@ -26,6 +40,8 @@ def kernel_beside_measurement(answers: Mapping[str, Answer], asked: Asked) -> Fi
     apart = kernel.largest_eigenvalue / detail.cluster_mean - 1
     if detail.cluster_size < 2:
         return mean_beside_largest("The kernel's", apart, _DOUBTS, _SAME)
+    if is_bound(kernel):
+        return _crowded(kernel, apart)
     what = f"the mean of the top {detail.cluster_size} eigenvalues"
     if abs(apart) <= AGREE:
         words = f"The kernel of one batch gives {what} within {100 * abs(apart):.1f} % of the measurement."

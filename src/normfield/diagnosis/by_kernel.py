@@ -15,6 +15,7 @@ from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.clock import Clock
 from normfield.diagnosis.memory import in_words, usable_bytes
 from normfield.diagnosis.subject import Subject
+from normfield.diagnosis.trust import CROWDED, runner_up
 from normfield.errors import NormfieldError
 from normfield.network import Flatten, Network
 from normfield.theory.kernels import BatchKernel, DepthProfile, batch_kernel, depth_profile
@@ -29,7 +30,7 @@ _FIRST_NUMBERS = 512  # samples × positions of the first trial on images, at mo
 _GROWS = (
     2.0  # time as a power of the samples, from the fixed part on few to between squares and cubes on many
 )
-_WAY_BACK = 3.0  # times the kernel's own time, with the way forwards that it repeats
+_WAY_BACK = 2.5  # times the kernel's own time, with the way forwards that it repeats
 _DRAWS = 2000  # of Monte Carlo for each layer, on the way back
 _MOST_BYTES = 4 * 2**30
 
@@ -207,6 +208,11 @@ def _words(found: BatchKernel, subject: Subject, asked: Asked) -> str:
     how = ", ".join(ways.get(part, part) for part in found.method.split(" and "))
     which = f"the mean of the top {found.outputs} eigenvalues" if found.outputs > 1 else "the top eigenvalue"
     words = f"Infinite width and random weights, on {of} ({how}); {which}."
+    if (second := runner_up(found)) > CROWDED:
+        words += (
+            f" The second eigenvalue is {100 * second:.0f} % of the first: a finite width spreads such neighbours and "
+            "makes the largest larger, the more the narrower."
+        )
     if batches > 1:
         words += " What is measured is the mean of several batches' matrices, whose eigenvalue is no larger."
     if asked.is_cross_entropy:

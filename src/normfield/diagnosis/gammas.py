@@ -14,6 +14,7 @@ from normfield.diagnosis.trust import has_rate
 from normfield.report import Mark, Section, Series, lines
 
 _POINTS = 160
+_NAMES = {"kernel": "kernel of one batch", "measured": "measured curvature", "trained": "edge of training"}
 
 
 def gamma_section(answers: Mapping[str, Answer], asked: Asked, subject: Subject) -> Section | None:
@@ -54,12 +55,11 @@ def gamma_section(answers: Mapping[str, Answer], asked: Asked, subject: Subject)
 
 def _points(asked: Asked) -> tuple[str, ...]:
     """The answers that belong beside the curves: what was measured in another mode than training's does not."""
-    return ("measured", "trained") if asked.statistics == "batch" else ("trained",)
+    return ("kernel", "measured", "trained") if asked.statistics == "batch" else ("trained",)
 
 
 def _point(answer: Answer, gamma: float) -> Series:
     rate = answer.max_learning_rate
     assert rate is not None
     low, high = answer.interval or (rate, rate)
-    name = "measured curvature" if answer.name == "measured" else "edge of training"
-    return Series(name, [gamma], [rate], style="markers", low=[low], high=[high])
+    return Series(_NAMES[answer.name], [gamma], [rate], style="markers", low=[low], high=[high])

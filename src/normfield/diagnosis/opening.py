@@ -13,6 +13,10 @@ from normfield.network import Network
 from normfield.report import Card, Cards, Estimate, Figure, Mark, estimates, format_number
 
 _NARROW = 1.005  # high over low of an error bar that cannot be seen
+_BOUND_UNITS = {
+    "theory": "upper bound only: not the top eigenvalue",
+    "kernel": "upper bound only: finite width lowers it",
+}
 _LOSSES = {"squared": "squared loss", "cross_entropy": "cross-entropy"}
 
 
@@ -65,7 +69,7 @@ def _unit(answer: Answer) -> str:
     if answer.name == "trained":
         return "runs diverge above this learning rate"
     if is_bound(answer):
-        return "upper bound only: not the top eigenvalue"
+        return _BOUND_UNITS[answer.name]
     return "largest stable learning rate"
 
 

@@ -28,8 +28,8 @@ def page_of(
     data: dict[str, Any],
     table: Table,
     signals: LayerSignals | None = None,
-    profile: DepthProfile | None = None,
     command: str = "",
+    profile: DepthProfile | None = None,
 ) -> Page:
     """The whole report; sections whose answer is missing are left out."""
     sections = [

@@ -145,8 +145,8 @@ class Diagnosis:
             self.as_dict(),
             self.table(),
             self.signals,
-            self.profile,
             command,
+            self.profile,
         )
         return write(page, path)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _STEADY = 1.005  # a factor per layer nearer to 1 than this changes nothing over a hundred layers
 _DEEPEST = 1000.0
+_MISSING = "a rate needs four layers, and with skip connections there is no one depth that trains"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class DepthProfile:
     def as_dict(self) -> dict[str, Any]:
         """Numbers and words, for JSON."""
         growths = {name: getattr(self, name) for name in ("signal_growth", "gradient_growth")}
+        missing = None in (self.gradient_growth, self.trainable_depth)
         return {
             "layers": [asdict(layer) for layer in self.layers],
             **{name: None if growth is None else asdict(growth) for name, growth in growths.items()},
@@ -145,14 +147,12 @@ class DepthProfile:
             "status": self.status,
             "doubts": list(self.doubts),
             "seconds": self.seconds,
+            **({"reason": _MISSING} if missing else {}),
         }
 
     def to_json(self) -> str:
         """The same as JSON text; infinite or missing numbers are null, with a reason beside them."""
-        reason = (
-            "a rate needs four layers; trainable_depth is null where gradients do not grow or skips are added"
-        )
-        return json_text(self.as_dict() | {"reason": reason})
+        return json_text(self.as_dict())
 
     def figure(self) -> Figure:
         """√q and ‖∂ℓ/∂z‖ by layer."""
