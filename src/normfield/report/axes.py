@@ -67,7 +67,7 @@ def fraction(value: float, reach: Extent, *, log: bool) -> float:
 def _log_ticks(reach: Extent) -> dict[str, Any]:
     decades = math.log10(reach[1]) - math.log10(reach[0])
     if decades <= _DECADES_WRITTEN_OUT:
-        return {"tickformat": ".3~g"} | ({"dtick": "D2"} if decades > _DECADES_OF_NICE_STEPS else {})
+        return {"tickformat": ".4~g"} | ({"dtick": "D2"} if decades > _DECADES_OF_NICE_STEPS else {})
     return {
         "dtick": max(1, math.ceil(decades / 7)),
         "exponentformat": "power",
