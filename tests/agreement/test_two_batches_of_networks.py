@@ -87,7 +87,7 @@ def trained(net, x, y, test, statistics, networks, width, seed):
         return (torch.relu(scale * u + shift) @ w2 + b2)[:, :, 0]
 
     rate = 1.0 / (nf.batch_kernel(net, x.numpy()).largest_eigenvalue * len(x))
-    for _ in range(1500):
+    for _ in range(500):
         loss = ((predict(x, x) - y) ** 2).sum() / 2
         steps = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
@@ -101,10 +101,10 @@ def trained(net, x, y, test, statistics, networks, width, seed):
 @pytest.mark.long
 @pytest.mark.parametrize("statistics", ["batch", "population"])
 def test_networks_trained_to_the_end_are_the_ntk_posterior(statistics):
-    """200 networks of width 1000: means within 4 standard errors and 0.03, deviations within 20 % (4 of 5 % each)."""
-    width, networks = 1000, 200
+    """120 networks of width 600: means within 4 standard errors and 0.03, deviations within 26 % (4 of 6.5 % each)."""
+    width, networks = 600, 120
     net = nf.Network((INPUTS,), [nf.Dense(width), nf.BatchNorm(eps=EPS), nf.Activation("relu"), nf.Dense(1)])
-    y = np.sin(X[:BATCH, 0]) + 0.3 * X[:BATCH, 1]
+    y = 3 * np.sin(X[:BATCH, 0]) + X[:BATCH, 1]
     found = nf.kernel_regression(net, X[:BATCH], y, X[BATCH:], "ntk", statistics)
     data, test = torch.from_numpy(X[:BATCH]), torch.from_numpy(X[BATCH:])
     outputs = np.concatenate(
@@ -116,5 +116,5 @@ def test_networks_trained_to_the_end_are_the_ntk_posterior(statistics):
     deviation = outputs.std(axis=0, ddof=1)
     allowed = 4 * deviation / math.sqrt(networks) + 0.03
     assert np.all(np.abs(outputs.mean(axis=0) - found.mean) < allowed)
-    np.testing.assert_allclose(deviation, found.standard_deviation, rtol=0.2, atol=0.02)
+    np.testing.assert_allclose(deviation, found.standard_deviation, rtol=0.26, atol=0.02)
     assert np.ptp(found.mean) > 4 * allowed.max()
