@@ -11,6 +11,7 @@ from normfield.studies.frame import Study
 
 # A study's file is its name with underscores, loaded when asked for, so that a study of theory never waits for torch.
 _NAMES = (
+    "kernel-against-measurement",
     "ntk-spectrum",
     "theory-against-measurement",
     "wei-fig-1",

@@ -152,7 +152,7 @@ STUDY = Study(
         ),
         "small": Size(
             "32×32 pixels, width 256, coordinates alone and 5 Fourier frequencies, 300 steps, 3 networks",
-            "about 4 minutes on 2 free cores",
+            "about 3 minutes on one free core",
             Settings(32, 256, (0, 5), (1, 2, 5, 10, 20, 50, 100, 200, 300), networks=3),
         ),
         "paper": Size(

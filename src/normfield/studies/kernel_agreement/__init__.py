@@ -1,0 +1,1 @@
+"""Kernels of a batch beside the measured curvature of networks on it."""
