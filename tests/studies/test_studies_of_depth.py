@@ -324,8 +324,8 @@ def made_scan(scan, activation, value, theory, simulated=None, **more):
 def made_scans(**simulated):
     """A table that holds; simulated rates replaced by name, such as ``tanh_small``."""
 
-    def one(name, *arguments, **more):
-        return made_scan(*arguments, simulated.get(name), **more)
+    def one(name, scan, activation, value, theory, **more):
+        return made_scan(scan, activation, value, theory, simulated.get(name), **more)
 
     return [
         one("eps_low", "eps", "relu", 0.1, 1.4),
@@ -379,7 +379,9 @@ def test_the_unstable_point_and_those_near_the_transition_are_judged_apart():
 def test_skip_connections_multiply_by_what_theory_says_block_for_block():
     """A row's growth by theory is the product over blocks; its exponent recovers λ_G where that product is exact."""
     settings = scans.Settings((), width=150, layers=8, networks=6)
-    row = scans.STUDY.measure(settings, {"scan": "skip", "activation": "relu", "value": 6, "seed": 0})
+    row: dict = {
+        **scans.STUDY.measure(settings, {"scan": "skip", "activation": "relu", "value": 6, "seed": 0})
+    }
     fixed = nf.depth_limits("relu", scan_rows.BATCH_SIZE)
     product = np.prod([1 + 1.52195 / (block + 1 / fixed.fixed_point.spread) for block in range(6)])
     assert row["theory_grown"] == pytest.approx(product, rel=1e-4)

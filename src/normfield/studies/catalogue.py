@@ -11,10 +11,13 @@ from normfield.studies.frame import Study
 
 # A study's file is its name with underscores, loaded when asked for, so that a study of theory never waits for torch.
 _NAMES = (
+    "cross-batch-correlation",
+    "explosion-rate-scans",
     "kernel-against-measurement",
     "ntk-spectrum",
     "theory-against-measurement",
     "wei-fig-1",
+    "yang-fig-1",
 )
 
 

@@ -270,7 +270,8 @@ def _limit_check(rows: Rows) -> Check:
     """How much of the first layer's distance to (Eφ)²/Eφ² is left at the last."""
     layers = _kept(rows)
     distance = np.array([_by_layer(row, "similarity", layers) - number(row, "limit") for row in _wide(rows)])
-    left = float(np.max(np.abs(distance[:, -1] / distance[:, 0])))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = float(np.max(np.abs(distance[:, -1] / distance[:, 0])))
     return Check(
         f"Over {layers[-1]} layers the similarity comes nearer to (Eφ)²/Eφ² until at most {100 * left:.2g} % of the "
         "first layer's distance is left.",
@@ -346,9 +347,9 @@ STUDY = Study(
     ),
     sizes={
         "smoke": Size(
-            "ReLU and tanh, batch size 8, widths 100 and 200, 32 layers, 16 networks each",
+            "ReLU and tanh, batch size 8, widths 150 and 300, 32 layers, 16 networks each",
             "5 s on one core",
-            Settings(("relu", "tanh"), (8,), widths=(100, 200), layers=32, networks=16),
+            Settings(("relu", "tanh"), (8,), widths=(150, 300), layers=32, networks=16),
         ),
         "small": Size(
             "ReLU and tanh, batch sizes 8, 16 and 32, widths 500 and 1000, 40 layers, 10 networks each",

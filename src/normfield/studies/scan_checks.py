@@ -146,13 +146,14 @@ def _collapse_check(own: Rows) -> Check:
     rate = column(own, "simulated")
     if beyond.all() or not beyond.any():
         return _no_check("0 points stand on one side of ε_c.", criterion)
-    sides = rate[~beyond].min(), rate[beyond].max()
+    below, above = own[int(np.argmin(np.where(beyond, np.inf, rate)))], float(rate[beyond].max())
+    least = number(below, "simulated")
     return Check(
-        f"Below ε_c gradients grow by {sides[0]:.3f} per layer at least, above it they shrink by a factor "
-        f"{sides[1]:.3f} or less.",
-        float(sides[1]),
-        "largest rate above ε_c",
+        f"Below ε_c the smallest simulated rate is {least:.4f} ({activation_words(below['activation'])}, "
+        f"ε = {below['value']:g}, theory {number(below, 'theory'):.4f}), above it the largest is {above:.3f}.",
+        least,
+        "smallest rate below ε_c",
         criterion,
-        bool(sides[0] > 1 > sides[1]),
+        bool(least > 1 > above),
         "normfield",
     )

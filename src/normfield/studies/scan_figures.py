@@ -40,7 +40,7 @@ def _gamma_figure(own: Rows) -> Figure:
         "16ξ = 16/ln λ_G, about the deepest network that trains",
         log_x=True,
         log_y=True,
-        title="A small γ lets smooth activations train deeper; ReLU does not feel it",
+        title="A small γ slows the explosion with smooth activations; ReLU does not feel it",
         caption=f"Batch size {BATCH_SIZE}. {_CAPTION}",
     )
 
@@ -52,7 +52,7 @@ def _size_figure(own: Rows) -> Figure:
         "batch size B",
         "16ξ = 16/ln λ_G, about the deepest network that trains",
         log_x=True,
-        title="Larger batches help little: beyond about 32 samples depth hardly gains",
+        title="Larger batches help little beyond about 32 samples",
         caption=_CAPTION,
     )
 
@@ -123,14 +123,15 @@ def _beta_figure(own: Rows) -> Figure:
         series,
         "batch norm's shift β",
         "explosion rate λ_G",
-        marks=[Mark(1.0, "no growth", axis="y")],
+        marks=[Mark(1.0, "", axis="y")],
         title="A shift into the straight part tames ReLU and GELU, and does the opposite to tanh",
-        caption=f"Batch size {BATCH_SIZE}. {_CAPTION}",
+        caption=f"Batch size {BATCH_SIZE}; at 1 gradients keep their size. Dashed: by a fixed point that is unstable "
+        f"(λ_L > 1), which the networks leave. {_CAPTION}",
     )
 
 
 def _by_stability(own: Rows) -> list[tuple[Rows, LineStyle]]:
-    """Neighbours whose fixed point is stable, for a line; those from the last stable one on otherwise, dashed."""
+    """Neighbours whose fixed point is stable, for a line; behind these the others with the stable one next to them."""
     stable = [is_stable(row) for row in own]
     parts: list[tuple[Rows, LineStyle]] = []
     start = 0
@@ -139,11 +140,11 @@ def _by_stability(own: Rows) -> list[tuple[Rows, LineStyle]]:
             ends = (start, k) if stable[start] else (max(0, start - 1), min(len(own), k + 1))
             parts.append((own[ends[0] : ends[1]], "line" if stable[start] else "dashed"))
             start = k
-    return parts
+    return sorted(parts, key=lambda part: part[1] == "dashed")
 
 
 def _eps_figure(own: Rows) -> Figure:
-    series, marks, bands = [], [Mark(1.0, "no growth", axis="y")], []
+    series, marks, bands = [], [Mark(1.0, "", axis="y")], []
     for place, name in enumerate(activations(own)):
         part = where(own, activation=name)
         low, high = number(part[0], "transition"), number(part[0], "outlier_transition")
