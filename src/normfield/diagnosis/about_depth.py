@@ -73,7 +73,7 @@ def _growth_words(seen: Seen) -> str:
     way, size, over = ("grow", factor, total) if factor > 1 else ("shrink", 1 / factor, 1 / total)
     return (
         f"Gradients {way} {size:.3g}-fold per layer from the output to the input{seen.beside}, "
-        f"{format_number(over, 2)}-fold over the {layers} inner layers."
+        f"{format_number(over, 3)}-fold over the {layers} inner layers."
     )
 
 

@@ -198,7 +198,7 @@ def _rate_words(profile: DepthProfile, growth: Growth) -> str:
     )
     return (
         f"gradients {way} {size:.3g}-fold per layer going backwards (their square {size**2:.3g}-fold), "
-        f"{format_number(total, 2)}-fold over the {growth.layers} inner layers"
+        f"{format_number(total, 3)}-fold over the {growth.layers} inner layers"
     )
 
 
