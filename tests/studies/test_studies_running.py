@@ -167,7 +167,7 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path):
     [
         (
             lambda: nf.study("wei-fig-2"),
-            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig-2'; did you mean wei-fig-1?",
+            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig-2'; did you mean wei-fig-1 or yang-fig-1?",
         ),
         (
             lambda: nf.study("zzz"),

@@ -84,7 +84,7 @@ def test_stopping_keeps_the_finished_rows(tmp_path):
     [
         (
             ["run", "wei-fig1"],
-            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig1'; did you mean wei-fig-1?",
+            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig1'; did you mean wei-fig-1 or yang-fig-1?",
         ),
         (["show", "theory"], "got 'theory'; did you mean theory-against-measurement?"),
         (["run", "wei-fig-1", "--size", "big"], "'big' is not one of 'smoke', 'small', 'paper'"),
