@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from normfield.studies.curves import column, number, where
@@ -71,13 +73,14 @@ def _everywhere_check(own: Rows) -> Check:
 def _tamed_check(own: Rows, usual: float, place: float) -> Check:
     name, letter = str(own[0]["activation"]), LETTERS[str(own[0]["scan"])]
     before, after = (_at(own, name, value) - 1 for value in (usual, place))
+    times = before / after if after else math.inf
     return Check(
         f"With {activation_words(name)}, {letter} = {place:g} instead of {usual:g} brings the rate from "
-        f"{1 + before:.3f} to {1 + after:.3f}: {before / after:.1f} times less above 1.",
-        before / after,
+        f"{1 + before:.3f} to {1 + after:.3f}: {times:.1f} times less above 1.",
+        times,
         "times less above 1",
         f"“reduced” read as {TAMED:g} times or more",
-        before / after >= TAMED,
+        times >= TAMED,
     )
 
 
