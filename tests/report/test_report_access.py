@@ -151,7 +151,9 @@ def test_the_page_prints_black_on_white_with_its_figures_whole(browser, sample_p
     assert found[0] == "rgb(0, 0, 0)"
     assert found[1] == "rgb(255, 255, 255)"
     assert 0 < found[2] <= 680  # the width of A4 between its margins, in CSS pixels
-    assert settled == found[2], "the end of the dark scheme, which paper does not have, must not draw them anew"
+    assert settled == found[2], (
+        "the end of the dark scheme, which paper does not have, must not draw them anew"
+    )
     assert found[3] == [0, 0, 0]
     assert set(found[4]) == {"avoid"}
 

@@ -53,7 +53,9 @@ def compare(build, data, members, loss="squared", **settings):
         assert run.final_loss == pytest.approx(expected.final_loss, rel=1e-10)
         assert (run.test_loss is None) == (expected.test_loss is None)
         assert run.test_loss is None or run.test_loss == pytest.approx(expected.test_loss, rel=1e-10)
-        assert run.test_accuracy is None or run.test_accuracy == pytest.approx(expected.test_accuracy, rel=1e-12)
+        assert run.test_accuracy is None or run.test_accuracy == pytest.approx(
+            expected.test_accuracy, rel=1e-12
+        )
         for name, value in alone.state_dict().items():
             torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-10, atol=1e-12)
     return found

@@ -286,7 +286,7 @@ def test_growth_refuses_what_is_no_depth(depth):
         nf.depth_limits().residual_gradient_growth(10, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(ALL),
     batch_size=st.one_of(st.integers(2, 40), st.integers(2, 10**6), st.just(math.inf)),

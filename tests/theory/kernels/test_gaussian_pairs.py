@@ -151,6 +151,7 @@ def test_the_table_of_near_pairs_equals_closed_forms(name):
         np.testing.assert_allclose(ours[apart], theirs[apart], atol=1e-9, err_msg=field)
 
 
+@pytest.mark.long
 def test_a_bend_away_from_zero_says_that_near_pairs_are_inexact():
     """Two bends at nearly one place are no smooth function of angle and scales: the error must know."""
     rng = np.random.default_rng(0)

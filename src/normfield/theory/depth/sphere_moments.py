@@ -61,7 +61,7 @@ def sphere_moments(
 def _by_quadrature(
     phi: ActivationFunction, batch_size: float, gamma: float, beta: float, order: int
 ) -> SphereMoments:
-    kink = -beta / gamma if gamma else np.inf
+    kink = -float(beta) / float(gamma) if gamma else np.inf
     pairs = SpherePairs(batch_size, kink, abs(gamma), order)
     slope = derivative(phi)
     z = pairs.z

@@ -141,7 +141,7 @@ def concentrated_pull_back(nngp: Any, pi: Any, norm: BatchNormalisation, phi: Ac
     hessian = 2 * pi * bent.both + _diagonal(2 * inverses * ((pi * bent.curved) @ q))
     total = centre(pi * found.slopes) - (crossed + crossed.T) / own.normaliser
     total = total + (square * sigma + sigma @ hessian @ sigma) / own.normaliser**2
-    return own.gain * total
+    return own.gain * (total + total.T) / 2
 
 
 def _surrogate(nngp: Any, norm: BatchNormalisation, phi: ActivationFunction) -> _Surrogate:
