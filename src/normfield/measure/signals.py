@@ -111,7 +111,7 @@ class LayerSignals:
             "loss": self.loss,
             "statistics": self.statistics,
         }
-        missing = "a growth needs two layers between the first and the last, its error three; frozen weights have no gradient"
+        missing = "growth needs two layers between the first and last, its error three; frozen weights have none"
         return json.dumps(finite(found | {"reason": missing}), allow_nan=False)
 
     def __str__(self) -> str:
