@@ -111,7 +111,9 @@ class LayerSignals:
             "loss": self.loss,
             "statistics": self.statistics,
         }
-        missing = "growth needs two layers between the first and last, its error three; frozen weights have none"
+        missing = (
+            "growth needs two layers between the first and last, its error three; frozen weights have none"
+        )
         return json.dumps(finite(found | {"reason": missing}), allow_nan=False)
 
     def __str__(self) -> str:
