@@ -28,8 +28,8 @@ from normfield.studies.deep_networks import (
 from normfield.studies.extrapolation import extrapolated
 from normfield.studies.two_batch_theory import SharedByLayer
 from normfield.studies.two_batches import overlaps, persistence
-from normfield.theory.kernels.cross_batch import cross_moments
-from normfield.theory.kernels.moments import BatchNormalisation
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.two_batches.cross_batch import cross_moments
 
 WIDTH, BATCH = 12, 6
 

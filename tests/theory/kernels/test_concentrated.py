@@ -9,14 +9,14 @@ from normfield.errors import InvalidInput
 from normfield.network import ACTIVATIONS
 from normfield.theory import ops
 from normfield.theory.gaussian import derivative
-from normfield.theory.kernels.concentrated import (
+from normfield.theory.kernels.layer.concentrated import (
     DOUBTFUL,
     concentrated_moments,
     concentrated_pull_back,
     participation_ratio,
 )
-from normfield.theory.kernels.homogeneous import homogeneous_moments
-from normfield.theory.kernels.moments import BatchNormalisation
+from normfield.theory.kernels.layer.homogeneous import homogeneous_moments
+from normfield.theory.kernels.layer.moments import BatchNormalisation
 
 FIELDS = ("second", "pulled", "by_scale", "by_shift", "mean")
 DRAWS = 20_000

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from normfield.errors import InvalidInput
-from normfield.theory.kernels.cross_batch import cross_moments
-from normfield.theory.kernels.homogeneous import homogeneous_moments
-from normfield.theory.kernels.moments import BatchNormalisation
+from normfield.theory.kernels.layer.homogeneous import homogeneous_moments
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.two_batches.cross_batch import cross_moments
 
 FOUR = 4.0
 

@@ -6,11 +6,11 @@ import pytest
 from normfield.network import ACTIVATIONS, ActivationFunction
 from normfield.theory import ops, pair_moments
 from normfield.theory.gaussian import derivative
-from normfield.theory.kernels.gaussian_pairs import plain_moments, plain_pull_back
-from normfield.theory.kernels.hermite_pairs import HermiteLaw, hermite_law
-from normfield.theory.kernels.moments import BatchNormalisation
-from normfield.theory.kernels.pair_law_of import pair_law
-from normfield.theory.kernels.pair_laws import Arguments, correlations, deviations
+from normfield.theory.kernels.layer.gaussian_pairs import plain_moments, plain_pull_back
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.pair_laws.choice import pair_law
+from normfield.theory.kernels.pair_laws.hermite_pairs import HermiteLaw, hermite_law
+from normfield.theory.kernels.pair_laws.laws import Arguments, correlations, deviations
 
 FIELDS = ("second", "pulled", "by_scale", "by_shift", "mean")
 VALUES = ("mean", "product", "slopes", "argued")

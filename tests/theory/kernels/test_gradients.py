@@ -11,14 +11,14 @@ import torch
 import normfield as nf
 from normfield.errors import InvalidInput, NumericalFailure
 from normfield.measure.signals import layer_signals
-from normfield.theory.kernels.gradients import return_along
-from normfield.theory.kernels.homogeneous import homogeneous_pull_back
-from normfield.theory.kernels.moments import BatchNormalisation
-from normfield.theory.kernels.rules import Asked, pass_along
-from normfield.theory.kernels.sampled_back import sampled_pull_back
-from normfield.theory.kernels.signal import of_data
-from normfield.theory.kernels.steps import read_steps
-from normfield.theory.kernels.ways import Ways
+from normfield.theory.kernels.layer.homogeneous import homogeneous_pull_back
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.layer.sampled_back import sampled_pull_back
+from normfield.theory.kernels.walk.gradients import return_along
+from normfield.theory.kernels.walk.rules import Asked, pass_along
+from normfield.theory.kernels.walk.signal import of_data
+from normfield.theory.kernels.walk.steps import read_steps
+from normfield.theory.kernels.walk.ways import Ways
 
 RELU, TANH, GELU = nf.Activation("relu"), nf.Activation("tanh"), nf.Activation("gelu")
 BLOCK = nf.Residual([nf.BatchNorm(), RELU, nf.Dense(20)])

@@ -8,9 +8,9 @@ import pytest
 
 from normfield.errors import InvalidInput
 from normfield.network import ACTIVATIONS
-from normfield.theory.kernels.homogeneous import homogeneous_moments, homogeneous_pull_back
-from normfield.theory.kernels.moments import BatchNormalisation
-from normfield.theory.kernels.ways import Ways, batch_normalised
+from normfield.theory.kernels.layer.homogeneous import homogeneous_moments, homogeneous_pull_back
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.walk.ways import Ways, batch_normalised
 
 RELU, LEAKY, ABS, LINEAR = (0.5, 0.5), (0.6, 0.4), (0.0, 1.0), (1.0, 0.0)
 FIELDS = ("second", "pulled", "by_scale", "by_shift", "mean")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from normfield.theory.kernels.centred import centre, centred_covariance
-from normfield.theory.kernels.homogeneous import homogeneous_moments, homogeneous_pull_back
-from normfield.theory.kernels.moments import BatchNormalisation
-from normfield.theory.kernels.nodes import Density, gauss_rules, trapezoid
-from normfield.theory.kernels.normaliser_integrals import both_integrals, tangent_of
-from normfield.theory.kernels.pairs import Homogeneous
+from normfield.theory.kernels.layer.centred import centre, centred_covariance
+from normfield.theory.kernels.layer.homogeneous import homogeneous_moments, homogeneous_pull_back
+from normfield.theory.kernels.layer.homogeneous_pairs import Homogeneous
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.layer.nodes import Density, gauss_rules, trapezoid
+from normfield.theory.kernels.layer.normaliser_integrals import both_integrals, tangent_of
 
 
 def covariance(samples, directions, decay=0.0, seed=0):

@@ -5,14 +5,14 @@ import pytest
 
 from normfield.errors import InvalidInput
 from normfield.network import ACTIVATIONS
-from normfield.theory.kernels.borrowed import borrowed_moments
-from normfield.theory.kernels.concentrated import concentrated_moments
-from normfield.theory.kernels.cross_batch import cross_moments
-from normfield.theory.kernels.homogeneous import homogeneous_moments
-from normfield.theory.kernels.moments import BatchNormalisation
-from normfield.theory.kernels.parts import Part, apart, borrowing, centred_by
-from normfield.theory.kernels.parts_concentrated import cross_concentrated, parts_concentrated
-from normfield.theory.kernels.parts_sampled import cross_sampled, parts_sampled
+from normfield.theory.kernels.layer.concentrated import concentrated_moments
+from normfield.theory.kernels.layer.homogeneous import homogeneous_moments
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.two_batches.borrowed import borrowed_moments
+from normfield.theory.kernels.two_batches.cross_batch import cross_moments
+from normfield.theory.kernels.two_batches.parts import Part, apart, borrowing, centred_by
+from normfield.theory.kernels.two_batches.parts_concentrated import cross_concentrated, parts_concentrated
+from normfield.theory.kernels.two_batches.parts_sampled import cross_sampled, parts_sampled
 
 NAMES = ("second", "pulled", "by_scale", "by_shift", "mean")
 SLOPES = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from normfield.network import ACTIVATIONS
-from normfield.theory.kernels.gaussian_pairs import plain_moments
-from normfield.theory.kernels.moments import LayerMoments
-from normfield.theory.kernels.plain_arcs import arc_moments
+from normfield.theory.kernels.layer.gaussian_pairs import plain_moments
+from normfield.theory.kernels.layer.moments import LayerMoments
+from normfield.theory.kernels.layer.plain_arcs import arc_moments
 
 RELU, LEAKY, ABSOLUTE = (0.5, 0.5), (0.55, 0.45), (0.0, 1.0)
 

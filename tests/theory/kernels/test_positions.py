@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from normfield.theory.kernels.positions import (
+from normfield.theory.kernels.walk.positions import (
     Windows,
     averaged,
     averaged_vector,

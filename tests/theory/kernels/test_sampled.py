@@ -10,9 +10,9 @@ from normfield.errors import InvalidInput
 from normfield.network import ACTIVATIONS
 from normfield.theory import ops
 from normfield.theory.gaussian import derivative
-from normfield.theory.kernels.homogeneous import homogeneous_moments
-from normfield.theory.kernels.moments import BatchNormalisation
-from normfield.theory.kernels.sampled import sampled_moments
+from normfield.theory.kernels.layer.homogeneous import homogeneous_moments
+from normfield.theory.kernels.layer.moments import BatchNormalisation
+from normfield.theory.kernels.layer.sampled import sampled_moments
 
 B = 10
 

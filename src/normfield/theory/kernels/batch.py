@@ -14,10 +14,10 @@ from array_api_compat import array_namespace, is_array_api_obj
 from normfield.errors import InvalidInput, NumericalFailure
 from normfield.network import Network
 from normfield.theory.kernels.batch_result import BatchKernel, LayerKernel
-from normfield.theory.kernels.rules import PARAMETERS, Asked, Passed, in_order, pass_along
-from normfield.theory.kernels.signal import of_data
-from normfield.theory.kernels.steps import Affine, Branched, Step, read_steps
-from normfield.theory.kernels.ways import METHODS, Ways, doubts_in_words
+from normfield.theory.kernels.walk.rules import PARAMETERS, Asked, Passed, in_order, pass_along
+from normfield.theory.kernels.walk.signal import of_data
+from normfield.theory.kernels.walk.steps import Affine, Branched, Step, read_steps
+from normfield.theory.kernels.walk.ways import METHODS, Ways, doubts_in_words
 
 ARRAYS_AT_ONCE = 14
 """Square arrays of a layer's kernels that are in memory at the same time."""

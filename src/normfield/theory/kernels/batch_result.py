@@ -15,7 +15,7 @@ from normfield.report import Facts, format_number, fragment_html
 from normfield.report.plain_json import json_text
 from normfield.theory.cross_entropy import CrossEntropyEigenvalue
 from normfield.theory.kernels.shown import spectrum_figure
-from normfield.theory.kernels.softmax import softmax_eigenvalues
+from normfield.theory.kernels.walk.softmax import softmax_eigenvalues
 
 if TYPE_CHECKING:
     import pandas

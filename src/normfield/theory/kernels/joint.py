@@ -15,10 +15,10 @@ from normfield.theory.kernels.batch import MEMORY, methods_in_words, read_batch,
 from normfield.theory.kernels.batch_result import LayerKernel
 from normfield.theory.kernels.joint_result import CrossBatchKernel
 from normfield.theory.kernels.joint_ways import STATISTICS, JointNormalisation
-from normfield.theory.kernels.rules import PARAMETERS, Asked, Passed, in_order, pass_along
-from normfield.theory.kernels.signal import of_data
-from normfield.theory.kernels.steps import Affine, Branched, Step
-from normfield.theory.kernels.ways import doubts_in_words
+from normfield.theory.kernels.walk.rules import PARAMETERS, Asked, Passed, in_order, pass_along
+from normfield.theory.kernels.walk.signal import of_data
+from normfield.theory.kernels.walk.steps import Affine, Branched, Step
+from normfield.theory.kernels.walk.ways import doubts_in_words
 
 
 def cross_batch_kernel(

@@ -11,17 +11,17 @@ from array_api_compat import array_namespace
 
 from normfield.errors import InvalidInput
 from normfield.network import ActivationFunction
-from normfield.theory.kernels.borrowed import borrowed_moments
-from normfield.theory.kernels.concentrated import participation_ratio
-from normfield.theory.kernels.cross_batch import cross_moments
-from normfield.theory.kernels.homogeneous import homogeneous_moments
-from normfield.theory.kernels.moments import BatchNormalisation, LayerMoments
-from normfield.theory.kernels.pair_laws import slope_at
-from normfield.theory.kernels.parts import Part, apart, borrowing
-from normfield.theory.kernels.parts_concentrated import parts_concentrated
-from normfield.theory.kernels.parts_sampled import parts_sampled
-from normfield.theory.kernels.two_batches import stacked_blocks
-from normfield.theory.kernels.ways import Used, Ways, not_exact
+from normfield.theory.kernels.layer.concentrated import participation_ratio
+from normfield.theory.kernels.layer.homogeneous import homogeneous_moments
+from normfield.theory.kernels.layer.moments import BatchNormalisation, LayerMoments
+from normfield.theory.kernels.pair_laws.laws import slope_at
+from normfield.theory.kernels.two_batches.blocks import stacked_blocks
+from normfield.theory.kernels.two_batches.borrowed import borrowed_moments
+from normfield.theory.kernels.two_batches.cross_batch import cross_moments
+from normfield.theory.kernels.two_batches.parts import Part, apart, borrowing
+from normfield.theory.kernels.two_batches.parts_concentrated import parts_concentrated
+from normfield.theory.kernels.two_batches.parts_sampled import parts_sampled
+from normfield.theory.kernels.walk.ways import Used, Ways, not_exact
 
 STATISTICS = ("batch", "population")
 

@@ -13,19 +13,19 @@ from array_api_compat import array_namespace
 
 from normfield.errors import InvalidInput, NumericalFailure
 from normfield.network import Network
-from normfield.theory.kernels import positions
 from normfield.theory.kernels.batch import MEMORY, methods_in_words, read_batch, read_question
-from normfield.theory.kernels.gradients import Returned, return_along
-from normfield.theory.kernels.output_gradients import (
+from normfield.theory.kernels.profile_result import DepthProfile, LayerProfile
+from normfield.theory.kernels.walk import positions
+from normfield.theory.kernels.walk.gradients import Returned, return_along
+from normfield.theory.kernels.walk.output_gradients import (
     cross_entropy_gradient,
     squared_loss_gradient,
     target_rows,
 )
-from normfield.theory.kernels.profile_result import DepthProfile, LayerProfile
-from normfield.theory.kernels.rules import pass_along
-from normfield.theory.kernels.signal import of_data
-from normfield.theory.kernels.steps import Affine, Branched, Normed, Step, flat_steps
-from normfield.theory.kernels.ways import Ways, doubts_in_words, not_exact
+from normfield.theory.kernels.walk.rules import pass_along
+from normfield.theory.kernels.walk.signal import of_data
+from normfield.theory.kernels.walk.steps import Affine, Branched, Normed, Step, flat_steps
+from normfield.theory.kernels.walk.ways import Ways, doubts_in_words, not_exact
 
 
 def depth_profile(

@@ -1,0 +1,1 @@
+"""Expectations of two jointly Gaussian arguments of an activation: closed forms, series, tables."""

@@ -1,0 +1,1 @@
+"""The walk through a description, forwards with both kernels and backwards with the loss's gradient."""
