@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -19,6 +20,42 @@ from normfield.theory.kernels.layer.moments import LayerMoments
 from normfield.theory.kernels.pair_laws.laws import ROUNDOFF
 
 _ROWS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Arcs:
+    """What a layer's pairs need beside their covariances: a = √K_ii (B,), 1/a, c₁², κ, and where ρ is ±1."""
+
+    deviation: Any
+    inverses: Any
+    near: Any
+    straight: float
+    kappa: float
+
+    def of_block(self, block: Any, own: slice) -> tuple[Any, Any]:
+        """E[h hᵀ] and E[φ′φ′ᵀ] of the rows `own` and the columns from its start on, for that block of K."""
+        xp = array_namespace(block)
+        rho = _correlations(block, self.inverses, self.near, own)
+        slopes = xp.asin(rho)
+        slopes *= self.kappa
+        slopes += self.straight
+        rho *= rho
+        rho *= -1
+        rho += 1
+        moments = xp.sqrt(rho)
+        moments *= (self.kappa * self.deviation[own])[:, None]
+        moments *= self.deviation[own.start :]
+        rho[...] = block
+        rho *= slopes
+        moments += rho
+        return moments, slopes
+
+
+def arcs_of(deviation: Any, c1: float, c2: float) -> Arcs:
+    """The same for deviations (B,), all above 0, and φ(x) = c₁x + c₂|x|."""
+    inverses = 1 / deviation
+    near = ROUNDOFF * float(array_namespace(deviation).max(deviation)) ** 2 * inverses
+    return Arcs(deviation, inverses, near, c1**2, 2 * c2**2 / math.pi)
 
 
 def arc_moments(nngp: Any, ntk: Any | None, deviation: Any, c1: float, c2: float) -> LayerMoments:
@@ -35,39 +72,25 @@ def arc_moments(nngp: Any, ntk: Any | None, deviation: Any, c1: float, c2: float
     c1, c2
         φ(x) = c₁x + c₂|x|.
     """
-    xp, kappa = array_namespace(nngp), 2 * c2**2 / math.pi
+    xp, arcs = array_namespace(nngp), arcs_of(deviation, c1, c2)
     second, slopes = xp.empty_like(nngp), xp.empty_like(nngp)
     pulled = None if ntk is None else xp.empty_like(nngp)
-    inverses = 1 / deviation
-    near = ROUNDOFF * float(xp.max(deviation)) ** 2 * inverses
-    for own in _blocks(nngp):
-        block = nngp[own, own.start :]
-        rho = _correlations(block, inverses, near, own)
-        slope = xp.asin(rho)
-        slope *= kappa
-        slope += c1**2
-        rho *= rho
-        rho *= -1
-        rho += 1
-        moments = xp.sqrt(rho)
-        moments *= (kappa * deviation[own])[:, None]
-        moments *= deviation[own.start :]
-        rho[...] = block
-        rho *= slope
-        moments += rho
+    for own in blocks_of(nngp):
+        moments, slope = arcs.of_block(nngp[own, own.start :], own)
         second[own, own.start :] = moments
         slopes[own, own.start :] = slope
         if pulled is not None and ntk is not None:
             slope *= ntk[own, own.start :]
             pulled[own, own.start :] = slope
     for matrix in (second, slopes, pulled):
-        _mirror(matrix)
+        mirror(matrix)
     mean = c2 * math.sqrt(2 / math.pi) * deviation
     nothing = xp.zeros(nngp.shape, dtype=nngp.dtype, device=nngp.device)
     return LayerMoments(second, pulled, nothing, slopes, mean)
 
 
-def _blocks(matrix: Any) -> Iterator[slice]:
+def blocks_of(matrix: Any) -> Iterator[slice]:
+    """Rows that fit a cache, block by block."""
     for start in range(0, matrix.shape[0], _ROWS):
         yield slice(start, min(start + _ROWS, matrix.shape[0]))
 
@@ -87,11 +110,11 @@ def _correlations(block: Any, inverses: Any, near: Any, own: slice) -> Any:
     return rho
 
 
-def _mirror(matrix: Any | None) -> None:
+def mirror(matrix: Any | None) -> None:
     """The lower triangle from the upper one."""
     if matrix is None:
         return
-    for own in _blocks(matrix):
+    for own in blocks_of(matrix):
         matrix[own.stop :, own] = matrix[own, own.stop :].T
         block = matrix[own, own]
         matrix[own, own] = (block + block.T) / 2

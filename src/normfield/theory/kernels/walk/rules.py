@@ -21,6 +21,7 @@ from normfield.errors import InvalidInput, NotCovered
 from normfield.theory.kernels.layer.gaussian_pairs import plain_moments
 from normfield.theory.kernels.layer.moments import LayerMoments
 from normfield.theory.kernels.walk import positions
+from normfield.theory.kernels.walk.plain_runs import along_run, run_length
 from normfield.theory.kernels.walk.signal import Law, Signal
 from normfield.theory.kernels.walk.steps import (
     Affine,
@@ -70,14 +71,33 @@ class Passed:
 def pass_along(steps: tuple[Step, ...], signal: Signal, asked: Asked) -> tuple[Passed, ...]:
     """Every step in order."""
     passed: list[Passed] = []
-    for step in steps:
-        each = pass_step(step, signal, asked)
+    while len(passed) < len(steps):
+        left = steps[len(passed) :]
+        run = left[: 0 if asked.keeps else run_length(left)]
+        beyond = along_run(run, signal, asked.parameters) if run else None
+        if beyond is not None:
+            passed = [*map(_forgotten, passed), *_hurried(run, signal)]
+            passed.append(Passed(run[len(run) - 1], _emptied(signal), beyond))
+            signal = beyond
+            continue
+        each = pass_step(steps[len(passed)], signal, asked)
         signal = each.after
         if not asked.keeps:
             passed = [_forgotten(earlier) for earlier in passed]
             each = replace(each, before=_emptied(each.before))
         passed.append(each)
     return tuple(passed)
+
+
+def _hurried(run: tuple[Step, ...], signal: Signal) -> list[Passed]:
+    """The steps of a plain run but the last, whose kernels were never made."""
+    passed = []
+    for step in run[:-1]:
+        after = replace(_emptied(signal), law="gaussian" if isinstance(step, Affine) else "other")
+        after = replace(after, shape=step.shape) if isinstance(step, Affine) else after
+        passed.append(Passed(step, _emptied(signal), after))
+        signal = after
+    return passed
 
 
 def _emptied(signal: Signal) -> Signal:
