@@ -49,7 +49,7 @@ class DiagnoseFlags:
 @click.command(epilog="Example: normfield diagnose --data digits --gamma 0.5 --html report.html")
 @taking_flags
 def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> None:
-    """How large a learning rate this network takes on these data: theory, measurement and training side by side.
+    """How large a learning rate this network takes: theory, kernel, measurement and training side by side.
 
     MODEL is your own, as path.py:function or package.module:function; without it the flags describe a network. What
     does not fit the budget is shortened, and the answers say how. Ctrl-C gives what was found so far.

@@ -32,7 +32,7 @@ class LazyCommands(click.Group):
 )
 @click.version_option(__version__, prog_name="normfield")
 def program() -> None:
-    """How large a learning rate can this network take, and why? By theory, measurement and training."""
+    """How large a learning rate can this network take, and why? By theory, kernel, measurement and training."""
 
 
 def main() -> None:

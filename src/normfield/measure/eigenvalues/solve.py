@@ -107,15 +107,17 @@ def _by_dual_lanczos(measured: Prepared, operator: MeanOperator, goal: Goal) -> 
             partial(random_row, measured.like, dual.size, generator),
         ),
     )
-    return replace(pairs, vectors=_pulled_back(pairs, dual))
+    return replace(
+        pairs, vectors=_pulled_back(pairs, dual, measured.like.new_zeros(0, measured.function.size))
+    )
 
 
-def _pulled_back(pairs: Eigenpairs, dual: DualOperator) -> Tensor:
-    """Eigenvectors Aᵀu/‖Aᵀu‖ of G (k, P); those of eigenvalue 0, which Aᵀ takes to 0, from what is left."""
+def _pulled_back(pairs: Eigenpairs, dual: DualOperator, none: Tensor) -> Tensor:
+    """Eigenvectors Aᵀu/‖Aᵀu‖ of G (k, P), added to none (0, P); those of eigenvalue 0 are any that are left."""
     if len(pairs.values) == 0:
         return pairs.vectors
     above = pairs.values > dual.size * torch.finfo(pairs.vectors.dtype).eps * pairs.values[0]
-    rows = torch.stack([dual.pull_back(u) for u in pairs.vectors[torch.from_numpy(above)]])
+    rows = torch.cat([none, *(dual.pull_back(u)[None] for u in pairs.vectors[torch.from_numpy(above)])])
     return completed(rows / rows.norm(dim=1, keepdim=True), len(above))
 
 

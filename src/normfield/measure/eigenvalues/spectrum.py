@@ -100,7 +100,9 @@ def curvature(
     at most tolerance·|θ| (r its residual norm, δ its distance to the largest Ritz value that is not wanted), started
     from Jᵀ·(C constant output directions) for squared losses, from Jᵀ·(top eigenvectors of the mean softmax
     covariance) for cross-entropy, from the gradient for others. A random start then checks that nothing larger was
-    missed. Afterwards parameters, buffers, gradients, modes, hooks and random state are as before, also on errors.
+    missed. A Gauss–Newton matrix of one batch with fewer outputs than parameters is iterated as the dual matrix, in
+    the space of the outputs. Afterwards parameters, buffers, gradients, modes, hooks and random state are as before,
+    also on errors.
 
     Parameters
     ----------
