@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,9 +108,8 @@ def _by_dual_lanczos(measured: Prepared, operator: MeanOperator, goal: Goal) -> 
             partial(random_row, measured.like, dual.size, generator),
         ),
     )
-    return replace(
-        pairs, vectors=_pulled_back(pairs, dual, measured.like.new_zeros(0, measured.function.size))
-    )
+    none = measured.like.new_zeros(0, measured.function.size)
+    return replace(pairs, values=np.maximum(pairs.values, 0.0), vectors=_pulled_back(pairs, dual, none))
 
 
 def _pulled_back(pairs: Eigenpairs, dual: DualOperator, none: Tensor) -> Tensor:
