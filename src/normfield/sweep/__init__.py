@@ -1,5 +1,7 @@
-"""Many points: the bracket of a boundary."""
+"""Many points: their grid, the task that is run at each, and the bracket of a boundary."""
 
 from normfield.sweep.boundary import Bracket
+from normfield.sweep.points import Grid
+from normfield.sweep.task import Cell, Outcome, Point, Resources, Task
 
-__all__ = ["Bracket"]
+__all__ = ["Bracket", "Cell", "Grid", "Outcome", "Point", "Resources", "Task"]
