@@ -123,5 +123,5 @@ def _cell(name: Any, value: Any) -> Cell:
 
 
 def _canonical(value: Cell) -> Cell:
-    """Equal numbers in one form; a truth value is no number."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Equal numbers in one form, the two zeros among them; a truth value is no number."""
+    return float(value) + 0.0 if isinstance(value, int | float) and not isinstance(value, bool) else value
