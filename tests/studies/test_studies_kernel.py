@@ -34,7 +34,7 @@ def top_ten(model, inputs):
 
 def test_a_row_is_the_dense_fisher_matrix_of_these_networks():
     point = k.STUDY.points(TINY, 3)[0]
-    row = k.STUDY.measure(TINY, point)
+    (row,) = k.STUDY.measure(TINY, [point])
     inputs = k.inputs_of("normal", 20, 3)
     network = nf.mlp(64, 24, 3, 10, gamma=0.7)
     found = np.array([top_ten(nf.build(network, seed, dtype=torch.float64), inputs) for seed in (3, 4, 5)])

@@ -45,7 +45,7 @@ def top_ten_of_the_dense_fisher(gamma, mode, seed):
 @pytest.mark.parametrize("seed", [0, 5])
 def test_a_row_is_the_dense_fisher_matrix_of_that_network(mode, seed):
     point = {"case": CASE.name, "gamma": 0.7, "statistics": mode, "seed": seed}
-    row = t.STUDY.measure(TINY, point)
+    (row,) = t.STUDY.measure(TINY, [point])
     mean, largest = top_ten_of_the_dense_fisher(0.7, mode, seed)
     assert row["measured_mean"] == pytest.approx(mean, rel=3e-3)
     assert row["measured_largest"] == pytest.approx(largest, rel=3e-3)
@@ -67,7 +67,7 @@ def test_every_network_has_weights_and_a_batch_of_its_own():
 
 def test_the_global_random_state_is_left_alone():
     before = torch.random.get_rng_state()
-    t.STUDY.measure(TINY, {"case": CASE.name, "gamma": 0.7, "statistics": "batch", "seed": 0})
+    t.STUDY.measure(TINY, [{"case": CASE.name, "gamma": 0.7, "statistics": "batch", "seed": 0}])
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

@@ -379,9 +379,9 @@ def test_the_unstable_point_and_those_near_the_transition_are_judged_apart():
 def test_skip_connections_multiply_by_what_theory_says_block_for_block():
     """A row's growth by theory is the product over blocks; its exponent recovers λ_G where that product is exact."""
     settings = scans.Settings((), width=150, layers=8, networks=6)
-    row: dict = {
-        **scans.STUDY.measure(settings, {"scan": "skip", "activation": "relu", "value": 6, "seed": 0})
-    }
+    point = {"scan": "skip", "activation": "relu", "value": 6, "seed": 0}
+    (found,) = scans.STUDY.measure(settings, [point])
+    row: dict = dict(found)
     fixed = nf.depth_limits("relu", scan_rows.BATCH_SIZE)
     product = np.prod([1 + 1.52195 / (block + 1 / fixed.fixed_point.spread) for block in range(6)])
     assert row["theory_grown"] == pytest.approx(product, rel=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -13,9 +14,10 @@ from normfield.errors import InvalidInput
 from normfield.report import Series, Table, lines
 from normfield.studies import Check, Size, Study, Verdict
 from normfield.studies.folder import cell, cell_text, read_table
+from normfield.studies.groups import each_alone, one_by_one, sharing
 
 
-def counting_study(calls):
+def counting_study(calls, groups=each_alone):
     """Squares of whole numbers; each computed row is noted in ``calls``, where an exception may be planted."""
 
     def measure(settings, point):
@@ -36,7 +38,8 @@ def counting_study(calls):
         differences=(),
         sizes={"smoke": Size("five", "nothing", 5), "small": Size("six", "nothing", 6)},
         points=lambda settings, seed: [{"n": n + seed} for n in range(settings)],
-        measure=measure,
+        groups=groups,
+        measure=one_by_one(measure),
         draw=lambda rows: (
             lines([Series("s", [r["n"] for r in rows], [r["square"] for r in rows])], "n", "n²"),
         ),
@@ -63,6 +66,63 @@ def test_an_interrupted_run_keeps_its_rows_and_goes_on(tmp_path):
     assert calls == [3, 4]
     assert [dict(row) for row in found.rows] == [dict(row) for row in nf.run_study(study).rows]
     assert found.verdict.outcome == "held"
+
+
+def in_pairs(points):
+    """0 with 2 and 1 with 3, as no table would have them in order, and what is left."""
+    return [[points[0], points[2]], [points[1], points[3]], points[4:]]
+
+
+def test_groups_are_kept_as_wholes_and_the_table_comes_out_in_order(tmp_path):
+    calls = ["stop"]
+    study = counting_study(calls, in_pairs)
+    with pytest.raises(KeyboardInterrupt):
+        nf.run_study(study, folder=tmp_path)
+    assert calls == [0, 2, 1, 3]
+    assert [row["n"] for row in read_table(tmp_path / "table.csv")] == [0, 2], (
+        "1 was measured with 3 and is not kept"
+    )
+    del calls[:]
+    found = nf.run_study(study, folder=tmp_path)
+    assert calls == [1, 3, 4]
+    assert [row["n"] for row in found.rows] == [0, 1, 2, 3, 4]
+    assert found.rows == nf.run_study(study).rows
+
+
+def test_a_group_of_which_a_part_is_on_disk_is_measured_again_and_no_row_doubled(tmp_path):
+    calls = []
+    study = counting_study(calls, in_pairs)
+    nf.run_study(study, folder=tmp_path / "whole")
+    calls.append("stop")
+    with pytest.raises(KeyboardInterrupt):
+        nf.run_study(study, folder=tmp_path / "part")
+    table = tmp_path / "part" / "table.csv"
+    table.write_text(table.read_text()[:-7])  # killed while it wrote the second line of two
+    del calls[:]
+    found = nf.run_study(study, folder=tmp_path / "part")
+    assert calls == [0, 2, 1, 3, 4]
+    assert table.read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()
+    assert [row["n"] for row in found.rows] == [0, 1, 2, 3, 4]
+
+
+def test_progress_names_the_rows_of_a_group_and_what_they_share():
+    def points(settings, seed):
+        return [{"n": n, "half": n // 3} for n in range(settings)]
+
+    shared = replace(counting_study([], sharing("half")), points=points)
+    seen = []
+    nf.run_study(shared, progress=seen.append)
+    assert seen == [
+        "wei-fig-1, smoke: rows 1 to 3 of 5 (half 0)",
+        "wei-fig-1, smoke: rows 4 to 5 of 5 (half 1)",
+    ]
+
+
+def test_points_that_share_columns_are_one_group_in_the_order_of_points():
+    points = [{"a": a, "b": b, "c": a * b} for b in (2, 1) for a in (0, 1)]
+    assert sharing("a")(points) == [[points[0], points[2]], [points[1], points[3]]]
+    assert sharing("b", "a")(points) == each_alone(points)
+    assert sharing()(points) == [points]
 
 
 def test_a_finished_run_is_neither_computed_nor_written_again(tmp_path):

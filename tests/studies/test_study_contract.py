@@ -65,6 +65,14 @@ def test_points_are_known_beforehand_and_all_different(name):
     assert counts == sorted(counts), "a larger size computes no less"
 
 
+def test_every_point_is_in_one_group(name):
+    one = nf.study(name)
+    for size in SIZES:
+        points = [json.dumps(point) for point in one.points(one.settings(size), 0)]
+        groups = one.groups(one.points(one.settings(size), 0))
+        assert sorted(json.dumps(point) for group in groups for point in group) == sorted(points)
+
+
 def test_the_table_has_a_row_for_each_point_and_no_gap(smoke):
     points = smoke.study.points(smoke.study.settings("smoke"), 0)
     assert [dict(point).items() <= dict(row).items() for point, row in zip(points, smoke.rows, strict=True)]
@@ -76,8 +84,9 @@ def test_the_table_has_a_row_for_each_point_and_no_gap(smoke):
 
 
 def test_the_same_point_gives_the_same_row(smoke):
-    point = smoke.study.points(smoke.study.settings("smoke"), 0)[0]
-    again = {**point, **smoke.study.measure(smoke.study.settings("smoke"), point)}
+    settings = smoke.study.settings("smoke")
+    group = smoke.study.groups(smoke.study.points(settings, 0))[0]
+    again = {**group[0], **smoke.study.measure(settings, group)[0]}
     assert again.keys() == smoke.rows[0].keys()
     for key, value in smoke.rows[0].items():
         assert again[key] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-4))

@@ -12,6 +12,7 @@ from normfield.studies.curves import column, number, where
 from normfield.studies.deep_networks import Estimate, plain_chain, seeds
 from normfield.studies.extrapolation import Extrapolated, cells, extrapolated
 from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.groups import each_alone, one_by_one
 from normfield.studies.rate_rows import activation_words, activations
 from normfield.studies.two_batch_theory import SharedByLayer
 from normfield.studies.two_batches import overlaps, persistence
@@ -363,7 +364,8 @@ STUDY = Study(
         ),
     },
     points=_points,
-    measure=_measure,
+    groups=each_alone,
+    measure=one_by_one(_measure),
     draw=_draw,
     tabulate=_tabulate,
     verdict=_verdict,

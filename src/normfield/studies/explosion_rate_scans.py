@@ -17,6 +17,7 @@ from normfield.studies.deep_networks import (
     stationary,
 )
 from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.groups import each_alone, one_by_one
 from normfield.studies.scan_checks import verdict
 from normfield.studies.scan_figures import draw, tabulate
 from normfield.studies.scan_rows import BATCH_SIZE, BETA, EPS, GAMMA, SIZES, SKIP
@@ -172,7 +173,8 @@ STUDY = Study(
         ),
     },
     points=_points,
-    measure=_measure,
+    groups=each_alone,
+    measure=one_by_one(_measure),
     draw=draw,
     tabulate=tabulate,
     verdict=verdict,

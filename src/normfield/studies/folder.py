@@ -14,7 +14,7 @@ from typing import Any
 
 from normfield.errors import InvalidInput
 from normfield.report.plain_json import json_text
-from normfield.studies.frame import Cell, Row
+from normfield.studies.frame import Cell, Row, Rows
 from normfield.studies.provenance import Provenance
 
 TABLE, RESULT, PAGE = "table.csv", "result.json", "page.html"
@@ -55,14 +55,14 @@ class StudyFolder:
         """The finished rows."""
         return read_table(self.table) if self.table.exists() else ()
 
-    def add(self, row: Row) -> None:
-        """Append a row; it is on disk when this returns."""
+    def add(self, rows: Rows) -> None:
+        """Append rows of the same columns; they are on disk when this returns."""
         is_new = not self.table.exists()
         with self.table.open("a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             if is_new:
-                writer.writerow(row)
-            writer.writerow([cell_text(value) for value in row.values()])
+                writer.writerow(rows[0])
+            writer.writerows([cell_text(value) for value in row.values()] for row in rows)
             file.flush()
             os.fsync(file.fileno())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -42,7 +42,8 @@ class Size(Generic[S]):
 class Study(Generic[S]):
     """A claim of a paper, and how it is tested.
 
-    The table has one row for each point; a point is the part of a row that is known beforehand, and names it.
+    The table has one row for each point; a point is the part of a row that is known beforehand, and names it. Points
+    are measured in groups, a group being what is kept and gone on from; see `normfield.studies.groups`.
 
     Attributes
     ----------
@@ -62,8 +63,10 @@ class Study(Generic[S]):
         "smoke" (seconds), "small" (minutes on 2 cores), "paper" (all of it).
     points
         (settings, seed) → the points, in order.
+    groups
+        Points → those that are measured together, each point in one group.
     measure
-        (settings, point) → the rest of the point's row; the same for the same point.
+        (settings, group) → the rest of each of its points' rows; the same for the same group.
     draw
         Table → figures, the leading one first.
     tabulate
@@ -82,7 +85,8 @@ class Study(Generic[S]):
     differences: tuple[str, ...]
     sizes: Mapping[str, Size[S]]
     points: Callable[[S, int], Rows]
-    measure: Callable[[S, Row], Row]
+    groups: Callable[[Rows], Sequence[Rows]]
+    measure: Callable[[S, Rows], Sequence[Row]]
     draw: Callable[[Rows], tuple[Figure, ...]]
     tabulate: Callable[[Rows], Table]
     verdict: Callable[[Rows], Verdict]
@@ -114,8 +118,10 @@ class Study(Generic[S]):
 
     def compute(
         self, size: str = "smoke", seed: int = 0, *, done: Rows = (), progress: Progress | None = None
-    ) -> Iterator[Row]:
-        """The rows of the table that are not ``done`` yet, one by one as they are finished.
+    ) -> Iterator[Rows]:
+        """The rows of the table that are not ``done`` yet, group by group as they are finished.
+
+        A group of which some rows are done is measured again as a whole, and gives the others.
 
         Raises
         ------
@@ -124,18 +130,23 @@ class Study(Generic[S]):
         """
         settings = self.settings(size, seed)
         points = self.points(settings, seed)
-        known = [dict(row) for row in done]
-        for number, point in enumerate(points, start=1):
-            if any(dict(point).items() <= row.items() for row in known):
-                continue
-            if progress is not None:
-                progress(f"{self.name}, {size}: row {number} of {len(points)} ({point_words(point)})")
-            yield {**point, **self.measure(settings, point)}
+        known, first = _by_point(done, points), 1
+        for group in self.groups(points):
+            left = [_cells(point, points[0]) not in known for point in group]
+            if any(left):
+                if progress is not None:
+                    progress(f"{self.name}, {size}: {_rows_words(first, group, len(points))}")
+                rest = self.measure(settings, group)
+                rows = [{**point, **row} for point, row in zip(group, rest, strict=True)]
+                yield [row for row, is_left in zip(rows, left, strict=True) if is_left]
+            first += len(group)
 
     def in_order(self, rows: Rows, size: str, seed: int) -> tuple[Row, ...]:
         """The rows in the order of the study's points, those of other points left out."""
         points = self.points(self.size(size).settings, seed)
-        return tuple(row for point in points for row in rows if dict(point).items() <= dict(row).items())
+        found = _by_point(rows, points)
+        keys = [_cells(point, points[0]) for point in points]
+        return tuple(found[key] for key in keys if key in found)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.title} [{self.citation}]"
@@ -144,11 +155,29 @@ class Study(Generic[S]):
         return f"Study({self.name!r})"
 
 
+def _by_point(rows: Rows, points: Rows) -> dict[tuple[Cell, ...], Row]:
+    """Rows by the cells that name them."""
+    return {_cells(row, points[0]): row for row in rows}
+
+
+def _cells(row: Row, names: Iterable[str]) -> tuple[Cell, ...]:
+    return tuple(row.get(name) for name in names)
+
+
 def point_words(point: Row) -> str:
     """A point in words: its values, the columns named where a number stands."""
     return ", ".join(
         str(value) if isinstance(value, str) else f"{column} {value}" for column, value in point.items()
     )
+
+
+def _rows_words(first: int, group: Rows, total: int) -> str:
+    """Which rows a group is, counted from 1, and what its points share."""
+    if len(group) == 1:
+        return f"row {first} of {total} ({point_words(group[0])})"
+    shared = {name: value for name, value in group[0].items() if all(row[name] == value for row in group)}
+    words = f" ({point_words(shared)})" if shared else ""
+    return f"rows {first} to {first + len(group) - 1} of {total}{words}"
 
 
 def _check_seed(seed: Any) -> None:

@@ -14,6 +14,7 @@ from normfield.nets import build
 from normfield.network import Network, mlp
 from normfield.studies.curves import number
 from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.groups import each_alone, one_by_one
 from normfield.studies.kernel_agreement.checks import verdict
 from normfield.studies.kernel_agreement.figures import draw, tabulate
 from normfield.theory import mean_field
@@ -179,7 +180,8 @@ STUDY = Study(
         ),
     },
     points=_points,
-    measure=_measure,
+    groups=each_alone,
+    measure=one_by_one(_measure),
     draw=draw,
     tabulate=tabulate,
     verdict=verdict,

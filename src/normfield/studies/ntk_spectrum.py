@@ -16,6 +16,7 @@ from normfield.studies.coordinates.pictures import as_text
 from normfield.studies.coordinates.table import NORMED, PLAIN, RANKS
 from normfield.studies.curves import number
 from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.groups import each_alone, one_by_one
 from normfield.theory.kernels.batch import batch_kernel
 from normfield.theory.kernels.batch_result import BatchKernel, on_host
 
@@ -162,7 +163,8 @@ STUDY = Study(
         ),
     },
     points=_points,
-    measure=_measure,
+    groups=each_alone,
+    measure=one_by_one(_measure),
     draw=draw,
     tabulate=tabulate,
     verdict=verdict,

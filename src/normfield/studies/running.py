@@ -25,8 +25,8 @@ def run_study(
 ) -> StudyResult:
     """Compute a study's table and judge it.
 
-    With a folder every row is written to its ``table.csv`` as soon as it is finished, and at the end ``result.json``
-    and ``page.html``. Called again with the same folder it goes on where it stopped, and computes nothing where
+    With a folder rows are written to its ``table.csv`` as soon as they are finished, and at the end ``result.json`` and
+    ``page.html``. Called again with the same folder it goes on where it stopped, and computes nothing where
     nothing is left.
 
     Parameters
@@ -40,7 +40,7 @@ def run_study(
     folder
         Where to keep it; made where it is missing. None keeps it in memory only.
     progress
-        Called with a line before each row.
+        Called with a line before each row, or before rows that are measured together.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def run_study(
     if folder is not None:
         return _in_folder(asked, open_folder(folder, asked.name, start), progress)
     started = time.perf_counter()
-    rows = tuple(asked.compute(size, seed, progress=progress))
+    found = [row for rows in asked.compute(size, seed, progress=progress) for row in rows]
+    rows = asked.in_order(found, size, seed)
     return StudyResult(asked, rows, replace(start, seconds=time.perf_counter() - started))
 
 
@@ -119,11 +120,11 @@ def _in_folder(asked: Study[Any], kept: StudyFolder, progress: Progress | None) 
 
 
 def _filled(asked: Study[Any], kept: StudyFolder, progress: Progress | None) -> StudyFolder:
-    """Compute what is missing; each row and the time so far are on disk before the next is begun."""
+    """Compute what is missing; each group's rows and the time so far are on disk before the next is begun."""
     size, seed, before = kept.provenance.size, kept.provenance.seed, kept.provenance.seconds
     started = time.perf_counter()
-    for row in asked.compute(size, seed, done=kept.rows(), progress=progress):
-        kept.add(row)
+    for rows in asked.compute(size, seed, done=kept.rows(), progress=progress):
+        kept.add(rows)
         kept.noted(before + time.perf_counter() - started, complete=False)
     return kept.noted(before + time.perf_counter() - started, complete=True)
 

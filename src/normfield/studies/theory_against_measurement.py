@@ -16,6 +16,7 @@ from normfield.report import Column, Figure, Series, Table, lines
 from normfield.studies.cases import OUTPUTS, Case
 from normfield.studies.curves import column, furthest_from_one, number, times_off, where, within_factor
 from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.groups import each_alone, one_by_one
 from normfield.studies.verdicts import Check, Verdict
 from normfield.theory import mean_field
 from normfield.theory.kernels.batch import batch_kernel
@@ -391,7 +392,8 @@ STUDY = Study(
         ),
     },
     points=_points,
-    measure=_measure,
+    groups=each_alone,
+    measure=one_by_one(_measure),
     draw=_draw,
     tabulate=_tabulate,
     verdict=_verdict,

@@ -19,6 +19,7 @@ from normfield.studies.curves import (
     within_factor,
 )
 from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.groups import each_alone, one_by_one
 from normfield.studies.verdicts import Check, Verdict
 from normfield.theory import mean_field
 
@@ -284,7 +285,8 @@ STUDY = Study(
         "paper": Size("97 values of γ, two networks", "2 s", Settings(_grid(0.05))),
     },
     points=_points,
-    measure=_measure,
+    groups=each_alone,
+    measure=one_by_one(_measure),
     draw=_draw,
     tabulate=_tabulate,
     verdict=_verdict,

@@ -18,6 +18,7 @@ from normfield.studies.deep_networks import (
     stationary,
 )
 from normfield.studies.frame import Row, Rows, Size, Study
+from normfield.studies.groups import each_alone, one_by_one
 from normfield.studies.rate_figures import draw, steps
 from normfield.studies.rate_rows import (
     activation_words,
@@ -260,7 +261,8 @@ STUDY = Study(
         ),
     },
     points=_points,
-    measure=_measure,
+    groups=each_alone,
+    measure=one_by_one(_measure),
     draw=draw,
     tabulate=_tabulate,
     verdict=_verdict,
