@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         preconditioned_curvature,
         spectral_density,
     )
-    from normfield.nets import Description, build, describe, examine
+    from normfield.nets import Description, build, describe, examine, init_gamma_
     from normfield.network import (
         Activation,
         ActivationFunction,
@@ -94,7 +94,7 @@ _HOMES = {
         "preconditioned_curvature",
         "spectral_density",
     ),
-    "nets": ("Description", "build", "describe", "examine"),
+    "nets": ("Description", "build", "describe", "examine", "init_gamma_"),
     "network": (
         "Activation",
         "ActivationFunction",
