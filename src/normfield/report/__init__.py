@@ -8,6 +8,7 @@ from normfield.report.figures import Figure, LegendEntry, bars, lines
 from normfield.report.files import checked_target, write
 from normfield.report.formatting import format_number
 from normfield.report.fragment import fragment_html
+from normfield.report.heat_maps import heat_map
 from normfield.report.markup import block_html, cards_html, facts_html, figure_html, findings_html, table_html
 from normfield.report.page import Block, Page, Section, render
 from normfield.report.regions import Band, Mark
@@ -46,6 +47,7 @@ __all__ = [
     "findings_html",
     "format_number",
     "fragment_html",
+    "heat_map",
     "lines",
     "print_table",
     "render",

@@ -20,7 +20,7 @@ def lines_in_words(
 ) -> str:
     """Axes, where each series begins and ends and how far it reaches, and what is marked."""
     sentences = [f"Chart of {one_line(y_title)} against {one_line(x_title)}."]
-    sentences += [_series_in_words(one) for one in series]
+    sentences += [series_in_words(one) for one in series]
     if marks:
         named = ", ".join(f"{one_line(mark.label)} at {format_number(mark.at)}" for mark in marks)
         sentences.append(f"Marked: {named}.")
@@ -79,7 +79,8 @@ def _thinned(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell
     return Table(title, list(columns), [rows[i] for i in kept], notes)
 
 
-def _series_in_words(series: Series) -> str:
+def series_in_words(series: Series) -> str:
+    """Where a series begins and ends and how far it reaches."""
     points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if x is not None and y is not None]
     name = one_line(series.name)
     if not points:

@@ -29,7 +29,7 @@ class LegendEntry:
 
     name: str
     colour: int
-    style: LineStyle | Literal["bar"]
+    style: LineStyle | Literal["bar", "hatched"]
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ def _finding(finding: Finding) -> str:
 
 
 def _legend(entries: Sequence[LegendEntry]) -> str:
-    if len(entries) < 2:
+    if len(entries) < 2 and not any(entry.style == "hatched" for entry in entries):
         return ""
     return f'<div class="keys" role="group" aria-label="Show or hide">{"".join(map(_key, entries))}</div>'
 

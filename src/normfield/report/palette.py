@@ -17,6 +17,10 @@ _INK_DARK, _MUTED_DARK, _GRID_DARK, _MARK_DARK = "#e8eaee", "#a3abb8", "#2b323d"
 VEIL, _VEIL_DARK = "rgba(255,255,255,0.55)", "rgba(18,21,27,0.55)"
 PAPER, _PAPER_DARK = "#ffffff", "#12151b"
 
+# Of heat maps, from dark to bright: seaborn's "mako" (even steps, for colour-blind readers too) without its ends,
+# which would vanish on dark and on white paper; the same in both schemes.
+HEAT = ("#2e1e3b", "#413d7b", "#37659e", "#348fa7", "#40b7ad", "#8bdab2")
+
 _BAND_OPACITY = 0.16
 
 
