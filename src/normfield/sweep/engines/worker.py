@@ -1,0 +1,53 @@
+"""What a worker process does: take the task once, then run jobs until the driver closes the line."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import threading
+from multiprocessing.connection import Connection
+
+from normfield.sweep.engines.attempt import attempt, in_a_line
+from normfield.sweep.engines.engine import Finished, Job
+
+READY, UNREADABLE, ENDED = "ready", "unreadable", "ended"
+
+
+def serve(line: Connection) -> None:
+    """Read the task, say that it is there, and answer each job; end with the driver, also when it is killed."""
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    try:
+        task = pickle.loads(line.recv_bytes())
+    except EOFError:
+        return
+    except Exception as error:
+        line.send_bytes(pickle.dumps((UNREADABLE, in_a_line(error))))
+        return
+    line.send_bytes(pickle.dumps((READY, None)))
+    while (job := _next(line)) is not None:
+        line.send_bytes(_answer(attempt(task, job)))
+
+
+def _next(line: Connection) -> Job | None:
+    try:
+        return pickle.loads(line.recv_bytes())
+    except EOFError:
+        return None
+
+
+def _answer(finished: Finished) -> bytes:
+    """The answer as bytes; outcomes that pickle refuses are the job's error."""
+    try:
+        return pickle.dumps((ENDED, finished))
+    except Exception as error:
+        told = f"the outcomes cannot be sent back: {in_a_line(error)}"
+        return pickle.dumps((ENDED, Finished(finished.job, error=told, again=False)))
+
+
+def _end_with_the_driver() -> None:
+    """A driver that was killed cannot end its workers, which would train on for hours."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
