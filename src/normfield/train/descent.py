@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from normfield.data.batching import Pair
 from normfield.samples import apply
+from normfield.train.epochs import Epoch
 from normfield.train.losses import LossFunction
 from normfield.train.prepared import Prepared
 from normfield.train.settings import Settings
@@ -21,10 +22,11 @@ FINISHED, DIVERGED, CUT_SHORT = "finished", "diverged", "cut short"
 
 @dataclass
 class Descent:
-    """Where a run stands: the losses of its steps and how it ended."""
+    """Where a run stands: the losses of its steps, what was recorded at the end of epochs, and how it ended."""
 
     losses: list[float]
     status: str = FINISHED
+    epochs: list[Epoch] = field(default_factory=list)
 
     def accepts(self, loss: float, divergence_factor: float) -> bool:
         """Keep a step's loss; False, and diverged, where it is not finite or too far above the first."""
@@ -64,8 +66,18 @@ class HeavyBall:
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters)
 
 
-def descend(ball: HeavyBall, prepared: Prepared, settings: Settings, seed: int, deadline: float) -> Descent:
-    """Pass over the data until the steps are done, the run diverges or the clock runs out."""
+def descend(
+    ball: HeavyBall,
+    prepared: Prepared,
+    settings: Settings,
+    seed: int,
+    deadline: float,
+    record: Callable[[int], Epoch] | None = None,
+) -> Descent:
+    """Pass over the data until the steps are done, the run diverges or the clock runs out.
+
+    What `record` says of an epoch, by its number from 1, is kept at the end of each that the run lived through.
+    """
     left = settings.steps or settings.epochs * prepared.steps_per_epoch
     descent = Descent([])
     for batches in prepared.passes(seed):
@@ -73,6 +85,8 @@ def descend(ball: HeavyBall, prepared: Prepared, settings: Settings, seed: int, 
         left -= len(batches)
         if descent.status == FINISHED and not ball.is_finite():
             descent.status = DIVERGED
+        if record is not None and descent.status == FINISHED:
+            descent.epochs.append(record(len(descent.epochs) + 1))
         if left <= 0 or descent.status != FINISHED:
             break
     return descent

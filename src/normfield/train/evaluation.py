@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -57,14 +58,28 @@ def mean_loss(model: nn.Module, loss: LossFunction, batches: Sequence[Pair]) -> 
         return sum(loss(apply(model, inputs), targets).item() for inputs, targets in batches) / len(batches)
 
 
-def accuracy(model: nn.Module, batches: Sequence[Pair]) -> float:
-    """Share of samples, or of positions, whose largest output is their class."""
+@dataclass(frozen=True)
+class Measured:
+    """Mean loss over some batches, and mean share of hits, None without labels."""
+
+    loss: float
+    accuracy: float | None
+
+
+def measured(model: nn.Module, loss: LossFunction, batches: Sequence[Pair], labelled: bool) -> Measured:
+    """Mean over batches of equal size of the loss, and of the share of hits."""
+    losses, hits = 0.0, 0.0
     with batch_mode(model), seeded_random_state(_SEED), torch.no_grad():
-        hits = sum(
-            (apply(model, inputs).argmax(1) == _classes(targets)).double().mean().item()
-            for inputs, targets in batches
-        )
-    return hits / len(batches)
+        for inputs, targets in batches:
+            outputs = apply(model, inputs)
+            losses += loss(outputs, targets).item()
+            hits += share_of_hits(outputs, targets).item() if labelled else 0.0
+    return Measured(losses / len(batches), hits / len(batches) if labelled else None)
+
+
+def share_of_hits(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Share of samples, or of positions, whose largest output is their class."""
+    return (outputs.argmax(1) == _classes(targets)).double().mean()
 
 
 def _classes(targets: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,8 +18,9 @@ from normfield.data.random_state import seeded_random_state
 from normfield.errors import InvalidInput
 from normfield.report.plain_json import finite
 from normfield.seeds import whole_seed
-from normfield.train.descent import DIVERGED, FINISHED, HeavyBall, descend
-from normfield.train.evaluation import accuracy, mean_loss, training_mode
+from normfield.train.descent import DIVERGED, FINISHED, Descent, HeavyBall, descend
+from normfield.train.epochs import Epoch, Probes, Recording, as_recording, curve_rows
+from normfield.train.evaluation import mean_loss, training_mode
 from normfield.train.losses import as_training_loss
 from normfield.train.prepared import Prepared, prepare
 from normfield.train.settings import Settings, number, positive
@@ -53,6 +55,9 @@ class Run:
         Samples that each pass left out, since they filled no batch.
     seconds
         Wall-clock time, evaluation included.
+    by_epoch
+        The run at the end of every epoch that it lived through, where that was asked for; the last of a finished run
+        holds its final and test loss. A loss there may be infinite or NaN, just before a run diverges.
     """
 
     learning_rate: float
@@ -67,6 +72,7 @@ class Run:
     test_accuracy: float | None
     dropped_samples: int
     seconds: float
+    by_epoch: tuple[Epoch, ...] = ()
 
     @property
     def ended_worse(self) -> bool | None:
@@ -81,8 +87,8 @@ class Run:
         return math.log10(self.learning_rate)
 
     def summary(self) -> dict[str, Any]:
-        """All but the losses of the steps, by name."""
-        fields = {name: value for name, value in asdict(self).items() if name != "losses"}
+        """All but the losses of the steps and what was recorded by epoch, by name."""
+        fields = {name: value for name, value in asdict(self).items() if name not in ("losses", "by_epoch")}
         return {**fields, "log10": self.log10, "steps": len(self.losses), "ended_worse": self.ended_worse}
 
     def to_frame(self) -> pd.DataFrame:
@@ -91,9 +97,16 @@ class Run:
 
         return pd.DataFrame({"step": range(len(self.losses)), "loss": self.losses})
 
+    def curves(self) -> pd.DataFrame:
+        """Table with one row per recorded epoch: epoch, losses, accuracies and probes; empty where none was."""
+        import pandas as pd
+
+        return pd.DataFrame(curve_rows(self.by_epoch))
+
     def to_json(self) -> str:
         """JSON object keyed like the attributes; numbers that are missing or not finite are null, with a reason."""
-        return json.dumps(finite({**self.summary(), "losses": self.losses, "reason": self.reason}))
+        curves = {"losses": self.losses, "by_epoch": [asdict(epoch) for epoch in self.by_epoch]}
+        return json.dumps(finite({**self.summary(), **curves, "reason": self.reason}))
 
     @property
     def reason(self) -> str | None:
@@ -126,6 +139,8 @@ def train_once(
     seed: int = 0,
     divergence_factor: float = 1e3,
     deadline: float | None = None,
+    every_epoch: bool = False,
+    probes: Probes | None = None,
 ) -> Run:
     """Train a module in place at a fixed learning rate, and say how that ended.
 
@@ -158,6 +173,12 @@ def train_once(
         Times the first loss.
     deadline
         Reading of ``time.monotonic()`` after which the run is cut short; None for none.
+    every_epoch
+        Whether losses and accuracies, on the batches of the first and final loss and on the test data, are taken at
+        the end of every epoch, as ``by_epoch`` of the run. The steps stay the same.
+    probes
+        Functions of the module, by name, that return a number; called at the end of every epoch, with the module in the
+        modes in which it trains. What they change in it is put back.
 
     Returns
     -------
@@ -184,25 +205,32 @@ def train_once(
         raise InvalidInput(
             expected="model as a torch.nn.Module", got=type(model).__name__, instead="build it first"
         )
+    recording = as_recording(every_epoch, probes)
     prepared = prepare(model, load(data), as_training_loss(loss), batch_size)
-    return run_prepared(
-        model, prepared, settings, learning_rate, seed, math.inf if deadline is None else deadline
-    )
+    limit = math.inf if deadline is None else deadline
+    return run_prepared(model, prepared, settings, learning_rate, seed, limit, recording)
+
+
+_SILENT = Recording(False, {})
 
 
 def run_prepared(
-    model: nn.Module, prepared: Prepared, settings: Settings, learning_rate: float, seed: int, deadline: float
+    model: nn.Module,
+    prepared: Prepared,
+    settings: Settings,
+    learning_rate: float,
+    seed: int,
+    deadline: float,
+    recording: Recording = _SILENT,
 ) -> Run:
     """Train on data that were made to fit before."""
     began = time.perf_counter()
     first_loss = mean_loss(model, prepared.loss.function, prepared.evaluation)
     ball = HeavyBall(model, prepared.loss.function, learning_rate, settings.momentum)
+    record = partial(recording.of_module, model, prepared) if recording.every_epoch else None
     with training_mode(model), seeded_random_state(seed), torch.enable_grad():
-        descent = descend(ball, prepared, settings, seed, deadline)
-    final_loss = _final_loss(model, prepared) if descent.status == FINISHED else None
-    if final_loss is not None and not math.isfinite(final_loss):
-        descent.status, final_loss = DIVERGED, None
-    tested = final_loss is not None and len(prepared.test) > 0
+        descent = descend(ball, prepared, settings, seed, deadline, record)
+    ending = _ending(model, prepared, descent)
     return Run(
         learning_rate=learning_rate,
         momentum=settings.momentum,
@@ -211,13 +239,21 @@ def run_prepared(
         diverged_at=len(descent.losses) if descent.status == DIVERGED else None,
         losses=tuple(descent.losses),
         first_loss=first_loss,
-        final_loss=final_loss,
-        test_loss=mean_loss(model, prepared.loss.function, prepared.test) if tested else None,
-        test_accuracy=accuracy(model, prepared.test) if tested and prepared.labelled else None,
+        final_loss=None if ending is None else ending.train_loss,
+        test_loss=None if ending is None else ending.test_loss,
+        test_accuracy=None if ending is None else ending.test_accuracy,
         dropped_samples=prepared.dropped_samples,
         seconds=time.perf_counter() - began,
+        by_epoch=tuple(descent.epochs),
     )
 
 
-def _final_loss(model: nn.Module, prepared: Prepared) -> float:
-    return mean_loss(model, prepared.loss.function, prepared.evaluation)
+def _ending(model: nn.Module, prepared: Prepared, descent: Descent) -> Epoch | None:
+    """The run after its last step; None, with the status put right, where its loss is not finite."""
+    if descent.status != FINISHED:
+        return None
+    last = descent.epochs[-1] if descent.epochs else _SILENT.of_module(model, prepared, 1)
+    if math.isfinite(last.train_loss):
+        return last
+    descent.status = DIVERGED
+    return None

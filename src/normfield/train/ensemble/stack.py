@@ -1,21 +1,16 @@
-"""Parameters and buffers of networks of one shape, one above the other, and what all compute at once."""
+"""Parameters and buffers of networks of one shape, one above the other."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
 
 from normfield.errors import InvalidInput
-from normfield.samples import Samples, arguments, mapped
-from normfield.train.evaluation import batch_mode, training_mode
-from normfield.train.losses import LossFunction
 
 Named = dict[str, Tensor]
 
@@ -54,11 +49,19 @@ class Stack:
 
     def write_back(self, modules: Sequence[nn.Module]) -> None:
         """Copy each member's values into a module of its own."""
+        for i, module in enumerate(modules):
+            self._write(i, module)
+
+    def as_module(self, i: int) -> nn.Module:
+        """The stack's module with the values of its i-th member, until it is asked for another."""
+        self._write(i, self.module)
+        return self.module
+
+    def _write(self, i: int, module: nn.Module) -> None:
+        values = dict(module.named_parameters()) | dict(module.named_buffers())
         with torch.no_grad():
-            for i, module in enumerate(modules):
-                values = dict(module.named_parameters()) | dict(module.named_buffers())
-                for name, stacked in (self.trained | self.kept | self.buffers).items():
-                    values[name].copy_(stacked[i])
+            for name, stacked in (self.trained | self.kept | self.buffers).items():
+                values[name].copy_(stacked[i])
 
 
 def stacked(modules: Sequence[nn.Module]) -> Stack:
@@ -109,73 +112,3 @@ def _signature(module: nn.Module) -> dict[str, Any]:
     }
     kinds = {f"module {name}": (type(part).__name__, part.training) for name, part in module.named_modules()}
     return shapes | kinds
-
-
-class Together:
-    """Losses and gradients of all members of a stack at once.
-
-    Parameters
-    ----------
-    stack : Stack
-    loss : callable
-        (outputs, targets) -> scalar.
-    shared : bool
-        Whether all members take the same batch, (B, …), or each its own, (K, B, …).
-    """
-
-    def __init__(self, stack: Stack, loss: LossFunction, shared: bool) -> None:
-        self._module, self._loss = stack.module, loss
-        batch = None if shared else 0
-        self._slopes = vmap(
-            grad_and_value(self._value), in_dims=(0, 0, 0, batch, batch), randomness="different"
-        )
-        self._values = vmap(self._value, in_dims=(0, 0, 0, None, None), randomness="different")
-        self._outputs = vmap(self._forward, in_dims=(0, 0, None), randomness="different")
-
-    def slopes(self, stack: Stack, inputs: Samples, targets: Samples) -> tuple[Named, Tensor]:
-        """∂L/∂θ of every member and its loss (K,) at one batch, buffers updated as in training."""
-        with self._in(training_mode):
-            gradients, losses = self._slopes(stack.trained, stack.kept, stack.buffers, inputs, targets)
-        return gradients, losses.detach()
-
-    def mean_losses(self, stack: Stack, batches: Sequence[tuple[Samples, Samples]]) -> Tensor:
-        """Each member's mean loss over the same batches (K,), in batch mode, buffers as they were."""
-        with self._in(batch_mode), torch.no_grad():
-            total = sum(
-                self._values(stack.trained, stack.kept, _copied(stack.buffers), inputs, targets)
-                for inputs, targets in batches
-            )
-        return torch.as_tensor(total) / len(batches)
-
-    def accuracies(self, stack: Stack, batches: Sequence[tuple[Samples, Any]]) -> Tensor:
-        """Each member's share of samples whose largest output is their class (K,)."""
-        hits = []
-        with self._in(batch_mode), torch.no_grad():
-            for inputs, targets in batches:
-                outputs = self._outputs(stack.trained | stack.kept, _copied(stack.buffers), inputs)
-                classes = targets.argmax(1) if targets.is_floating_point() else targets
-                hits.append((outputs.argmax(2) == classes).double().flatten(1).mean(1))
-        return torch.stack(hits).mean(0)
-
-    @contextmanager
-    def _in(self, mode: Callable[[nn.Module], Any]) -> Iterator[None]:
-        with mode(self._module):
-            yield
-
-    def _forward(self, values: Named, buffers: Named, inputs: Samples) -> Any:
-        positional, keyword = arguments(self._module, inputs)
-        return functional_call(self._module, (values, buffers), tuple(positional), dict(keyword))
-
-    def _value(
-        self, trained: Named, kept: Named, buffers: Named, inputs: Samples, targets: Samples
-    ) -> Tensor:
-        return self._loss(self._forward(trained | kept, buffers, inputs), targets)
-
-
-def _copied(buffers: Named) -> Named:
-    return {name: buffer.clone() for name, buffer in buffers.items()}
-
-
-def gathered(values: Samples, orders: Tensor) -> Samples:
-    """Each member's samples (K, B, …) by an index (K, B) into the data."""
-    return mapped(values, lambda tensor: tensor[orders])

@@ -1,0 +1,54 @@
+"""The data and the steps of every group of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normfield.data.batching import shuffled_order
+from normfield.samples import count
+from normfield.train.ensemble.member import Member
+from normfield.train.ensemble.vectorised import gathered
+from normfield.train.epochs import Recording
+from normfield.train.prepared import Prepared
+from normfield.train.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The data and the steps of every group."""
+
+    prepared: Prepared
+    settings: Settings
+    shared_seed: int | None
+    deadline: float
+    recording: Recording
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all members take the same batches."""
+        return self.shared_seed is not None or self.prepared.batch_size is None
+
+    def passes(self, members: Sequence[Member]) -> Iterator[Tensor | None]:
+        """Orders of the data without end: one row for each member, one for all, or none for the full batch."""
+        seeds = [self.shared_seed] if self.shared_seed is not None else [member.seed for member in members]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        total = count(self.prepared.inputs)
+        while True:
+            if self.prepared.batch_size is None:
+                yield None
+            else:
+                yield torch.stack([shuffled_order(total, generator) for generator in generators])
+
+    def batch(self, orders: Tensor | None, alive: Sequence[int], i: int) -> tuple[Any, Any]:
+        """The i-th batch of a pass, (B, …) where it is shared, else (K, B, …) for the members alive."""
+        prepared, size = self.prepared, self.prepared.batch_size
+        if orders is None or size is None:
+            return prepared.inputs, prepared.targets
+        chosen = orders[0] if self.shared_seed is not None else orders[list(alive)]
+        chosen = chosen[..., i * size : (i + 1) * size]
+        return gathered(prepared.inputs, chosen), gathered(prepared.targets, chosen)

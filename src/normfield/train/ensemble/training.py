@@ -1,0 +1,134 @@
+"""The door to ensembles: many training runs at fixed learning rates, the same as one by one, in one program."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from normfield.errors import InvalidInput
+from normfield.train.builders import as_builder, data_for
+from normfield.train.ensemble.group import train_group
+from normfield.train.ensemble.member import as_members
+from normfield.train.ensemble.optimizers import RULES
+from normfield.train.ensemble.result import Ensemble
+from normfield.train.ensemble.room import bytes_each, members_at_once
+from normfield.train.ensemble.schedule import Schedule
+from normfield.train.epochs import Probes, as_recording
+from normfield.train.losses import as_training_loss
+from normfield.train.prepared import prepare
+from normfield.train.run import Run
+from normfield.train.settings import Settings, positive
+
+MEMORY = 2 * 2**30
+
+
+def train_ensemble(
+    build: Any,
+    data: Any,
+    members: Any,
+    *,
+    optimizer: str = "sgd",
+    loss: str | Callable = "squared",
+    batch_size: int | None = 128,
+    epochs: int = 3,
+    steps: int | None = None,
+    shared_order: bool = False,
+    order_seed: int = 0,
+    divergence_factor: float = 1e3,
+    memory: float = MEMORY,
+    deadline: float | None = None,
+    keep_models: bool = False,
+    every_epoch: bool = False,
+    probes: Probes | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> Ensemble:
+    """Train many networks of one shape together, each with its own learning rate, momentum, seed and initial values.
+
+    Parameters, gradients and optimizer states are held as (K, …) and stepped at once, so that small networks share the
+    cost of every operation; the runs are those that `train_once` makes one by one, to round-off. A member that diverges
+    leaves the stack and costs no more; what becomes NaN in one never meets another.
+
+    Parameters
+    ----------
+    build : Network, nn.Module or callable seed -> nn.Module
+        What makes the members that do not say it themselves.
+    data
+        All that ``normfield.data.load`` takes.
+    members : list of Member, or of learning rates
+        Plain rates get momentum 0.9 and seed 0.
+    optimizer : {"sgd", "adam", "rmsprop"}
+        Torch's formulas and defaults; a member's momentum is μ, for Adam β₁.
+    loss, batch_size, epochs, steps, divergence_factor
+        As for `train_once`.
+    shared_order : bool
+        Whether all members take the same batches, in the order of `order_seed`, instead of each in that of its own
+        seed. Saves the memory of a batch for each.
+    memory : float
+        Bytes that may be taken; members train in as many groups as that needs.
+    deadline : float, optional
+        Reading of ``time.monotonic()`` after which runs are cut short.
+    keep_models : bool
+        Whether the result holds the trained modules.
+    every_epoch, probes
+        As for `train_once`: what the members alive are worth at the end of every epoch, as ``by_epoch`` of their runs.
+    progress : callable, optional
+        Told of every finished group in a line.
+
+    Returns
+    -------
+    Ensemble
+
+    Raises
+    ------
+    InvalidInput
+        Members of different shapes, settings out of range, data that do not fit, a model that cannot be vectorised.
+
+    Notes
+    -----
+    Draws inside the model (dropout) are each member's own but not those of `train_once`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> inputs = torch.eye(4)
+    >>> found = train_ensemble(nn.Linear(4, 2), (inputs, inputs[:, :2]), [0.1, 1e3], batch_size=None, epochs=9)
+    >>> [run.status for run in found.runs]
+    ['finished', 'diverged']
+    """
+    began = time.perf_counter()
+    settings = Settings(0.0, batch_size, epochs, steps, divergence_factor)
+    recording = as_recording(every_epoch, probes)
+    given = as_members(members)
+    _check(optimizer, memory)
+    makers = [as_builder(build if each.build is None else each.build) for each in given]
+    first = makers[0](given[0].seed)
+    prepared = prepare(
+        first,
+        data_for(build if given[0].build is None else given[0].build, data, None),
+        as_training_loss(loss),
+        batch_size,
+    )
+    each = bytes_each(first, prepared.loss.function, prepared.evaluation[0])
+    at_once = members_at_once(len(given), each, memory)
+    limit = math.inf if deadline is None else deadline
+    schedule = Schedule(prepared, settings, order_seed if shared_order else None, limit, recording)
+    runs: list[Run] = []
+    models: list[nn.Module] = []
+    for start in range(0, len(given), at_once):
+        own = given[start : start + at_once]
+        modules = [makers[start + i](member.seed) for i, member in enumerate(own)]
+        runs += train_group(own, modules, optimizer, schedule)
+        models += modules if keep_models else []
+        if progress is not None:
+            progress(f"{len(runs)} of {len(given)} runs")
+    return Ensemble(given, tuple(runs), at_once, optimizer, tuple(models), time.perf_counter() - began)
+
+
+def _check(optimizer: Any, memory: Any) -> None:
+    if optimizer not in RULES:
+        raise InvalidInput(expected=f"optimizer one of {', '.join(RULES)}", got=repr(optimizer))
+    positive(memory, "memory")
