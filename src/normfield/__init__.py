@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         NormfieldError,
         NotCovered,
         NumericalFailure,
+        StoreError,
     )
     from normfield.measure import (
         Curvature,
@@ -75,7 +76,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": ("DataSet", "load"),
     "diagnosis": ("Diagnosis", "diagnose"),
-    "errors": ("DataUnavailable", "InvalidInput", "NormfieldError", "NotCovered", "NumericalFailure"),
+    "errors": (
+        "DataUnavailable",
+        "InvalidInput",
+        "NormfieldError",
+        "NotCovered",
+        "NumericalFailure",
+        "StoreError",
+    ),
     "measure": (
         "Curvature",
         "CurvatureByBatchSize",

@@ -38,3 +38,7 @@ class NumericalFailure(NormfieldError, ArithmeticError):
 
 class DataUnavailable(NormfieldError):
     """A data set's files are missing, truncated or corrupt; the message names the file."""
+
+
+class StoreError(NormfieldError):
+    """A sweep's store could not be read or written: a full disk, a truncated or damaged file; says what is kept."""
