@@ -10,23 +10,43 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normfield.errors import NormfieldError
-from normfield.measure import curvature
+from normfield.measure import Curvature, curvature
 from normfield.samples import count
 from normfield.train.evaluation import training_mode
 from normfield.train.prepared import Prepared
 
-_BATCHES = 4
-_TOLERANCE = 1e-2
 _WITHOUT = 0.1
 
 
 @dataclass(frozen=True)
+class Care:
+    """How closely λ_max is measured: on how many batches, by which method of `curvature`, and for how many products.
+
+    Where the products do not suffice for the tolerance, what was found by then is taken.
+    """
+
+    batches: int
+    tolerance: float
+    method: str = "auto"
+    most_products: int | None = None
+
+
+CLOSELY = Care(batches=4, tolerance=1e-2)
+ROUGHLY = Care(batches=1, tolerance=0.1, method="lanczos", most_products=8)
+"""Enough to begin at."""
+
+
+@dataclass(frozen=True)
 class Reference:
-    """The η* that boundaries are compared with (None where there is none), how it was found, and log₁₀ of the start."""
+    """The η* that boundaries are compared with (None where there is none), how it was found, and log₁₀ of the start.
+
+    ``products`` counts the products of a batch's matrix with a vector that were made for it.
+    """
 
     learning_rate: float | None
     source: str
     start: float
+    products: int = 0
 
 
 def given_reference(start: float) -> Reference:
@@ -34,22 +54,26 @@ def given_reference(start: float) -> Reference:
     return Reference(start, "as given", math.log10(start))
 
 
-def measured_reference(model: nn.Module, prepared: Prepared, loss: object, momentum: float) -> Reference:
+def measured_reference(
+    model: nn.Module, prepared: Prepared, loss: object, momentum: float, care: Care = CLOSELY
+) -> Reference:
     """η* = 2(1+μ)/λ_max of the first batches, or none with the reason."""
-    batches = list(prepared.evaluation[:_BATCHES])
+    first = list(prepared.evaluation[: care.batches])
     statistics = _statistics(model)
     if statistics is None:
         return Reference(
             None, "not measured: some batch norms are in eval mode, others not", math.log10(_WITHOUT)
         )
     try:
-        learning_rate = _measured_start(model, batches, loss, momentum, statistics)
+        found = _measured(model, first, loss, statistics, care)
     except (NormfieldError, RuntimeError) as error:
         return Reference(None, f"not measured: {' '.join(str(error).split())}", math.log10(_WITHOUT))
+    learning_rate = found.max_learning_rate(momentum)
     if not 0 < learning_rate < math.inf:
         return Reference(None, "not measured: no positive curvature", math.log10(_WITHOUT))
-    samples = sum(count(inputs) for inputs, _ in batches)
-    return Reference(learning_rate, f"measured on {samples:,} samples", math.log10(learning_rate))
+    samples = sum(count(inputs) for inputs, _ in first)
+    source = f"measured {'' if found.is_converged else 'roughly '}on {samples:,} samples"
+    return Reference(learning_rate, source, math.log10(learning_rate), found.products * len(first))
 
 
 def _statistics(model: nn.Module) -> Literal["batch", "running"] | None:
@@ -61,9 +85,18 @@ def _statistics(model: nn.Module) -> Literal["batch", "running"] | None:
     return "running" if modes == {False} else "batch"
 
 
-def _measured_start(
-    model: nn.Module, batches: list, loss: object, momentum: float, statistics: Literal["batch", "running"]
-) -> float:
-    """2(1+μ)/λ_max of the generalised Gauss–Newton matrix: the Fisher matrix of both named losses."""
-    found = curvature(model, batches, loss, kind="ggn", statistics=statistics, tolerance=_TOLERANCE)
-    return found.max_learning_rate(momentum)
+def _measured(
+    model: nn.Module, batches: list, loss: object, statistics: Literal["batch", "running"], care: Care
+) -> Curvature:
+    """λ_max of the generalised Gauss–Newton matrix: the Fisher matrix of both named losses."""
+    return curvature(
+        model,
+        batches,
+        loss,
+        kind="ggn",
+        statistics=statistics,
+        tolerance=care.tolerance,
+        method=care.method,
+        max_products=care.most_products,
+        on_failure="raise" if care.most_products is None else "return",
+    )
