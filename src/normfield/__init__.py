@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         read_network,
     )
     from normfield.studies import Study, StudyResult, read_study, run_study, study, study_names
+    from normfield.sweep import Progress, Sweep, read_sweep, resume_sweep, run_sweep
     from normfield.theory import DepthLimits, MeanField, depth_limits, mean_field
     from normfield.theory.kernels import (
         BatchKernel,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     )
     from normfield.train import CriticalLearningRate, critical_learning_rate
     from normfield.train.ensemble import Ensemble, Member, train_ensemble
+    from normfield.train.suggestion import LearningRateSuggestion, suggest_learning_rate
 
 _HOMES = {
     "data": ("DataSet", "load"),
@@ -122,6 +124,7 @@ _HOMES = {
         "read_network",
     ),
     "studies": ("Study", "StudyResult", "read_study", "run_study", "study", "study_names"),
+    "sweep": ("Progress", "Sweep", "read_sweep", "resume_sweep", "run_sweep"),
     "theory": ("DepthLimits", "MeanField", "depth_limits", "mean_field"),
     "theory.kernels": (
         "BatchKernel",
@@ -135,6 +138,7 @@ _HOMES = {
     ),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
     "train.ensemble": ("Ensemble", "Member", "train_ensemble"),
+    "train.suggestion": ("LearningRateSuggestion", "suggest_learning_rate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
