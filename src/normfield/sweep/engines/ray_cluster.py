@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,9 @@ _PATIENCE = 120.0
 class _Serving:
     """An actor: takes the task once, then runs jobs."""
 
-    def take(self, packet: bytes) -> str | None:
-        """Read the task; None, or why it cannot be read."""
+    def take(self, packet: bytes, paths: Sequence[str]) -> str | None:
+        """Read the task, with modules from where the driver finds them; None, or why it cannot be read."""
+        sys.path += [path for path in paths if path not in sys.path]
         try:
             self._task = cloudpickle.loads(packet)
         except Exception as error:
@@ -147,10 +149,12 @@ class RayWorkers:
     def _check_room(self) -> None:
         room = sum(self._fitting(node) for node in _nodes())
         if room < self.workers:
-            each = f"{self._threads} cores" + (f" and {self._gpus:g} GPUs" if self._gpus else "")
+            each = f"{self._threads} core{'s' * (self._threads > 1)}" + (
+                f" and {self._gpus:g} GPUs" if self._gpus else ""
+            )
             raise InvalidInput(
                 expected=f"a Ray cluster with room for {self.workers} workers of {each}",
-                got=f"{_all_there_is()}, which is room for {room}",
+                got=f"{_all_there_is()}, room for {room}",
                 instead="give fewer workers, or start its machines first",
             )
 
@@ -163,7 +167,7 @@ class RayWorkers:
             max_restarts=0,
             runtime_env={"env_vars": limited_to(self._threads)},
         ).remote()
-        return _Worker(actor, actor.take.remote(self._packet))
+        return _Worker(actor, actor.take.remote(self._packet, sys.path))
 
     def _hear(self, worker: _Worker) -> Finished | None:
         """Take an answer from a worker, or replace it where it is gone."""

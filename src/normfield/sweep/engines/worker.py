@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 from multiprocessing.connection import Connection
 
@@ -16,6 +17,7 @@ READY, UNREADABLE, ENDED = "ready", "unreadable", "ended"
 
 def serve(line: Connection) -> None:
     """Read the task, say that it is there, and answer each job; end with the driver, also when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     try:
         task = pickle.loads(line.recv_bytes())
