@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     )
     from normfield.train import CriticalLearningRate, critical_learning_rate
     from normfield.train.ensemble import Ensemble, Member, train_ensemble
-    from normfield.train.sweeps import TrainingTask
     from normfield.train.suggestion import LearningRateSuggestion, suggest_learning_rate
+    from normfield.train.sweeps import TrainingTask
 
 _HOMES = {
     "data": ("DataSet", "load"),
@@ -139,8 +139,8 @@ _HOMES = {
     ),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
     "train.ensemble": ("Ensemble", "Member", "train_ensemble"),
-    "train.sweeps": ("TrainingTask",),
     "train.suggestion": ("LearningRateSuggestion", "suggest_learning_rate"),
+    "train.sweeps": ("TrainingTask",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

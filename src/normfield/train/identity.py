@@ -1,0 +1,126 @@
+"""Functions, tensors and other values in words that are equal where they are, in every process and on every day."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import nn
+
+Opaque = Callable[[Any], str]
+_PLAIN = bool | int | float | complex | str | bytes | Enum | None
+
+
+def kind_of(value: Any) -> str:
+    """The class of an object that hides its content."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def unlike_any_other(value: Any) -> str:
+    """The class and the address of an object that hides its content."""
+    return f"{kind_of(value)} at {id(value):x}"
+
+
+def digest(text: object, length: int = 12) -> str:
+    """So many hexadecimal digits that stand for a text."""
+    return hashlib.sha256(str(text).encode("utf-8", "backslashreplace")).hexdigest()[:length]
+
+
+def in_words(value: Any, opaque: Opaque = kind_of) -> str:
+    """A value in words; `opaque` gives those of an object that can neither be read nor pickled."""
+    try:
+        return _words(value, opaque)
+    except RecursionError:
+        return opaque(value)
+
+
+def tensor_words(tensor: torch.Tensor) -> str:
+    """Shape, type, device and whether it takes a gradient."""
+    return f"{tuple(tensor.shape)} {tensor.dtype} {tensor.device} {tensor.requires_grad}"
+
+
+def tensor_digest(tensor: torch.Tensor) -> str:
+    """Hexadecimal digits that stand for a tensor's values, bit for bit."""
+    plain = tensor.detach().cpu().contiguous().reshape(-1)
+    return digest_of_bytes(plain.view(torch.uint8).numpy()) if plain.numel() else "empty"
+
+
+def digest_of_bytes(content: Any) -> str:
+    """The same for bytes."""
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
+
+
+def function_words(function: Any, opaque: Opaque = kind_of) -> str:
+    """A function by its place and its code, with its defaults and what it closes over."""
+    if isinstance(function, functools.partial):
+        given = in_words((function.args, function.keywords), opaque)
+        return f"{function_words(function.func, opaque)} with {given}"
+    if isinstance(function, MethodType):
+        return f"{function_words(function.__func__, opaque)} of {in_words(function.__self__, opaque)}"
+    if not isinstance(function, FunctionType):
+        named = hasattr(function, "__qualname__")
+        return f"{function.__module__}.{function.__qualname__}" if named else in_words(function, opaque)
+    own = (function.__defaults__, function.__kwdefaults__, _closed_over(function))
+    content = digest((_code_of(function), *(in_words(each, opaque) for each in own)))
+    return f"{function.__module__}.{function.__qualname__} {content}"
+
+
+def _words(value: Any, opaque: Opaque) -> str:
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, torch.Tensor):
+        return f"{tensor_words(value)} {tensor_digest(value)}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__}({', '.join(_words(each, opaque) for each in value)})"
+    if isinstance(value, Mapping):
+        pairs = (f"{_words(key, opaque)}: {_words(each, opaque)}" for key, each in value.items())
+        return f"{kind_of(value)}({', '.join(pairs)})"
+    if isinstance(value, set | frozenset):
+        return f"set({', '.join(sorted(_words(each, opaque) for each in value))})"
+    if isinstance(value, FunctionType | MethodType | BuiltinFunctionType | functools.partial):
+        return function_words(value, opaque)
+    return _object_words(value, opaque)
+
+
+def _object_words(value: Any, opaque: Opaque) -> str:
+    """An object by its class and its content: its fields, its state, or its pickle."""
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if is_dataclass(value):
+        own = (f"{item.name}={_words(getattr(value, item.name), opaque)}" for item in fields(value))
+        return f"{kind_of(value)}({', '.join(own)})"
+    if isinstance(value, nn.Module):
+        return f"{kind_of(value)} {digest(value)} {_words(dict(value.state_dict()), opaque)}"
+    try:
+        return f"{kind_of(value)} {digest_of_bytes(pickle.dumps(value))}"
+    except Exception:
+        return opaque(value)
+
+
+def _closed_over(function: FunctionType) -> tuple[Any, ...]:
+    return tuple(_content(cell) for cell in function.__closure__ or ())
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _code_of(function: FunctionType) -> str:
+    """Its text, or its instructions where there is no file to read it from."""
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        code = function.__code__
+        constants = [each for each in code.co_consts if isinstance(each, _PLAIN)]
+        return f"{code.co_code.hex()} {code.co_names} {constants}"
