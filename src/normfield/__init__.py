@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         kernel_regression,
     )
     from normfield.train import CriticalLearningRate, critical_learning_rate
+    from normfield.train.boundary_lines import BoundaryLine, trace_boundary
     from normfield.train.ensemble import Ensemble, Member, train_ensemble
     from normfield.train.suggestion import LearningRateSuggestion, suggest_learning_rate
     from normfield.train.sweeps import TrainingTask
@@ -138,6 +139,7 @@ _HOMES = {
         "kernel_regression",
     ),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
+    "train.boundary_lines": ("BoundaryLine", "trace_boundary"),
     "train.ensemble": ("Ensemble", "Member", "train_ensemble"),
     "train.suggestion": ("LearningRateSuggestion", "suggest_learning_rate"),
     "train.sweeps": ("TrainingTask",),

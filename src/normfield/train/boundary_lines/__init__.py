@@ -1,0 +1,8 @@
+"""The learning rate at which training diverges, along an axis."""
+
+from normfield.train.boundary_lines.column import BoundaryColumn
+from normfield.train.boundary_lines.line import BoundaryLine
+from normfield.train.boundary_lines.search import trace_boundary
+from normfield.train.boundary_lines.theory import TheoryLine
+
+__all__ = ["BoundaryColumn", "BoundaryLine", "TheoryLine", "trace_boundary"]
