@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from normfield.nets.notes import Drawn
-from normfield.train.identity import in_words, tensor_words, unlike_any_other
+from normfield.train.identity import HERE, in_words, tensor_words
 
 # Of nn.Module's own attributes: tensors and submodules are read by name, hooks and flags are no part of a function.
 _TORCHS = frozenset(vars(nn.Module())) | {"_is_full_backward_hook", "_version"}
@@ -27,7 +27,7 @@ def signature(module: nn.Module) -> dict[str, str]:
         )
         for attribute, value in sorted(vars(part).items()):
             if attribute not in _TORCHS and not isinstance(value, Drawn):
-                found[f"{name}.{attribute}".lstrip(".")] = in_words(value, unlike_any_other)
+                found[f"{name}.{attribute}".lstrip(".")] = in_words(value, HERE)
     return found
 
 

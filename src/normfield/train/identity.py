@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -15,18 +15,15 @@ from typing import Any
 import torch
 from torch import nn
 
-Opaque = Callable[[Any], str]
 _PLAIN = bool | int | float | complex | str | bytes | Enum | None
 
 
-def kind_of(value: Any) -> str:
-    """The class of an object that hides its content."""
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+@dataclass(frozen=True)
+class Wording:
+    """How an object that can neither be read nor pickled is told, and how a function's code."""
 
-
-def unlike_any_other(value: Any) -> str:
-    """The class and the address of an object that hides its content."""
-    return f"{kind_of(value)} at {id(value):x}"
+    opaque: Callable[[Any], str]
+    code: Callable[[FunctionType], str]
 
 
 def digest(text: object, length: int = 12) -> str:
@@ -34,17 +31,18 @@ def digest(text: object, length: int = 12) -> str:
     return hashlib.sha256(str(text).encode("utf-8", "backslashreplace")).hexdigest()[:length]
 
 
-def in_words(value: Any, opaque: Opaque = kind_of) -> str:
-    """A value in words; `opaque` gives those of an object that can neither be read nor pickled."""
+def in_words(value: Any, wording: Wording | None = None) -> str:
+    """A value in words: by default such as are the same in every process."""
+    wording = wording or EVERYWHERE
     try:
-        return _words(value, opaque)
+        return _words(value, wording)
     except RecursionError:
-        return opaque(value)
+        return wording.opaque(value)
 
 
 def tensor_words(tensor: torch.Tensor) -> str:
     """Shape, type, device and whether it takes a gradient."""
-    return f"{tuple(tensor.shape)} {tensor.dtype} {tensor.device} {tensor.requires_grad}"
+    return str((tuple(tensor.shape), str(tensor.dtype), str(tensor.device), tensor.requires_grad))
 
 
 def tensor_digest(tensor: torch.Tensor) -> str:
@@ -58,51 +56,52 @@ def digest_of_bytes(content: Any) -> str:
     return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 
-def function_words(function: Any, opaque: Opaque = kind_of) -> str:
+def function_words(function: Any, wording: Wording | None = None) -> str:
     """A function by its place and its code, with its defaults and what it closes over."""
+    wording = wording or EVERYWHERE
     if isinstance(function, functools.partial):
-        given = in_words((function.args, function.keywords), opaque)
-        return f"{function_words(function.func, opaque)} with {given}"
+        given = in_words((function.args, function.keywords), wording)
+        return f"{function_words(function.func, wording)} with {given}"
     if isinstance(function, MethodType):
-        return f"{function_words(function.__func__, opaque)} of {in_words(function.__self__, opaque)}"
+        return f"{function_words(function.__func__, wording)} of {in_words(function.__self__, wording)}"
     if not isinstance(function, FunctionType):
         named = hasattr(function, "__qualname__")
-        return f"{function.__module__}.{function.__qualname__}" if named else in_words(function, opaque)
+        return f"{function.__module__}.{function.__qualname__}" if named else in_words(function, wording)
     own = (function.__defaults__, function.__kwdefaults__, _closed_over(function))
-    content = digest((_code_of(function), *(in_words(each, opaque) for each in own)))
+    content = digest((wording.code(function), *(in_words(each, wording) for each in own)))
     return f"{function.__module__}.{function.__qualname__} {content}"
 
 
-def _words(value: Any, opaque: Opaque) -> str:
+def _words(value: Any, wording: Wording) -> str:
     if isinstance(value, _PLAIN):
         return repr(value)
     if isinstance(value, torch.Tensor):
         return f"{tensor_words(value)} {tensor_digest(value)}"
     if isinstance(value, list | tuple):
-        return f"{type(value).__name__}({', '.join(_words(each, opaque) for each in value)})"
+        return f"{type(value).__name__}({', '.join(_words(each, wording) for each in value)})"
     if isinstance(value, Mapping):
-        pairs = (f"{_words(key, opaque)}: {_words(each, opaque)}" for key, each in value.items())
-        return f"{kind_of(value)}({', '.join(pairs)})"
+        pairs = (f"{_words(key, wording)}: {_words(each, wording)}" for key, each in value.items())
+        return f"{_kind(value)}({', '.join(pairs)})"
     if isinstance(value, set | frozenset):
-        return f"set({', '.join(sorted(_words(each, opaque) for each in value))})"
+        return f"set({', '.join(sorted(_words(each, wording) for each in value))})"
     if isinstance(value, FunctionType | MethodType | BuiltinFunctionType | functools.partial):
-        return function_words(value, opaque)
-    return _object_words(value, opaque)
+        return function_words(value, wording)
+    return _object_words(value, wording)
 
 
-def _object_words(value: Any, opaque: Opaque) -> str:
+def _object_words(value: Any, wording: Wording) -> str:
     """An object by its class and its content: its fields, its state, or its pickle."""
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     if is_dataclass(value):
-        own = (f"{item.name}={_words(getattr(value, item.name), opaque)}" for item in fields(value))
-        return f"{kind_of(value)}({', '.join(own)})"
+        own = (f"{item.name}={_words(getattr(value, item.name), wording)}" for item in fields(value))
+        return f"{_kind(value)}({', '.join(own)})"
     if isinstance(value, nn.Module):
-        return f"{kind_of(value)} {digest(value)} {_words(dict(value.state_dict()), opaque)}"
+        return f"{_kind(value)} {digest(value)} {_words(dict(value.state_dict()), wording)}"
     try:
-        return f"{kind_of(value)} {digest_of_bytes(pickle.dumps(value))}"
+        return f"{_kind(value)} {digest_of_bytes(pickle.dumps(value))}"
     except Exception:
-        return opaque(value)
+        return wording.opaque(value)
 
 
 def _closed_over(function: FunctionType) -> tuple[Any, ...]:
@@ -116,6 +115,10 @@ def _content(cell: Any) -> Any:
         return None
 
 
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def _code_of(function: FunctionType) -> str:
     """Its text, or its instructions where there is no file to read it from."""
     try:
@@ -124,3 +127,13 @@ def _code_of(function: FunctionType) -> str:
         code = function.__code__
         constants = [each for each in code.co_consts if isinstance(each, _PLAIN)]
         return f"{code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _address(value: Any) -> str:
+    return f"{_kind(value)} at {id(value):x}"
+
+
+#: Equal words for equal functions in every process; an object that hides its content is told by its class.
+EVERYWHERE = Wording(_kind, _code_of)
+#: Within one process: quicker, and an object that hides its content is like no other.
+HERE = Wording(_address, lambda function: _address(function.__code__))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
+from normfield.train.alike import signature
 
 Named = dict[str, Tensor]
 
@@ -92,8 +92,8 @@ def stacked(modules: Sequence[nn.Module]) -> Stack:
 
 
 def _require_alike(first: nn.Module, other: nn.Module, i: int) -> None:
-    """Refuse modules of other layers, shapes, types or modes."""
-    one, two = _signature(first), _signature(other)
+    """Refuse modules that differ in more than values: in layers, shapes, types, modes or plain attributes."""
+    one, two = signature(first), signature(other)
     if one != two:
         differs = next(
             (name for name in one if one.get(name) != two.get(name)), next(iter(two.keys() - one.keys()), "")
@@ -103,12 +103,3 @@ def _require_alike(first: nn.Module, other: nn.Module, i: int) -> None:
             got=f"member {i} with {differs} {two.get(differs)} where member 0 has {one.get(differs)}",
             instead="train members of different shapes in ensembles of their own",
         )
-
-
-def _signature(module: nn.Module) -> dict[str, Any]:
-    values = dict(module.named_parameters()) | dict(module.named_buffers())
-    shapes: dict[str, Any] = {
-        name: (tuple(t.shape), str(t.dtype), str(t.device), t.requires_grad) for name, t in values.items()
-    }
-    kinds = {f"module {name}": (type(part).__name__, part.training) for name, part in module.named_modules()}
-    return shapes | kinds
