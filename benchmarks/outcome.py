@@ -86,6 +86,7 @@ def _versions() -> str:
         "curvlinops-for-pytorch",
         "hessian-eigenthings",
         "pyhessian",
+        "torch-lr-finder",
     ):
         try:
             found.append(f"{name} {version(name)}")
