@@ -12,7 +12,7 @@ import click
 from normfield import __version__
 from normfield.errors import NormfieldError
 
-_COMMANDS = ("critical", "data", "diagnose", "kernel", "measure", "study", "theory")
+_COMMANDS = ("critical", "data", "diagnose", "kernel", "measure", "study", "suggest", "sweep", "theory")
 
 
 class LazyCommands(click.Group):
