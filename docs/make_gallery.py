@@ -1,7 +1,7 @@
 """Make docs/gallery.md, its figures and the README's from the studies' kept tables; needs Chromium with chromedriver.
 
-``python docs/make_gallery.py`` draws again what docs/studies holds; a study whose folder is missing or unfinished there
-is computed first, at size ``small`` (minutes). To compute one anew, remove its folder.
+``python docs/make_gallery.py`` draws again what docs/studies holds, of whatever size; a study whose folder is missing
+or unfinished there is computed first, at size ``small`` (minutes). To compute one anew, remove its folder.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ _RECTANGLE = (
 def kept_result(name: str) -> nf.StudyResult:
     """The study as docs/studies holds it, computed where it is missing; the page is not kept there."""
     folder = KEPT / name
-    result = nf.run_study(name, SIZE, folder=folder, progress=print)
+    try:
+        result = nf.read_study(folder, name)
+    except nf.errors.InvalidInput:
+        result = nf.run_study(name, SIZE, folder=folder, progress=print)
     (folder / "page.html").unlink(missing_ok=True)
     return result
 

@@ -226,8 +226,8 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path):
     ("call", "message"),
     [
         (
-            lambda: nf.study("wei-fig-2"),
-            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig-2'; did you mean wei-fig-1 or yang-fig-1?",
+            lambda: nf.study("ntk-spektrum"),
+            f"expected a study: {', '.join(nf.study_names())}, got 'ntk-spektrum'; did you mean ntk-spectrum?",
         ),
         (
             lambda: nf.study("zzz"),

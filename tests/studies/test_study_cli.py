@@ -83,8 +83,8 @@ def test_stopping_keeps_the_finished_rows(tmp_path):
     ("arguments", "line"),
     [
         (
-            ["run", "wei-fig1"],
-            f"expected a study: {', '.join(nf.study_names())}, got 'wei-fig1'; did you mean wei-fig-1 or yang-fig-1?",
+            ["run", "ntk-spektrum"],
+            f"expected a study: {', '.join(nf.study_names())}, got 'ntk-spektrum'; did you mean ntk-spectrum?",
         ),
         (["show", "theory"], "got 'theory'; did you mean theory-against-measurement?"),
         (["run", "wei-fig-1", "--size", "big"], "'big' is not one of 'smoke', 'small', 'paper'"),

@@ -17,6 +17,8 @@ _NAMES = (
     "ntk-spectrum",
     "theory-against-measurement",
     "wei-fig-1",
+    "wei-fig-2",
+    "wei-fig-3",
     "yang-fig-1",
 )
 
