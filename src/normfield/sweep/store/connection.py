@@ -16,10 +16,15 @@ _WAIT = 60.0
 _CACHE = "PRAGMA cache_size = -65536"
 """64 MiB, in SQLite's units of KiB with a minus sign."""
 
+_LOG = "PRAGMA wal_autocheckpoint = 4096"
+"""Pages of 4 KiB after which the log is brought into the file: four times SQLite's own, which flushes less often."""
+
+_ANY = "SELECT trials FROM totals"
+
 
 def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
     """SQLite's connection to an existing file ("ro", "rw") or a new one ("rwc"); transactions are begun by hand."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}" + ("&immutable=1" if immutable else "")
+    uri = f"{path.as_uri()}?mode={mode}" + ("&immutable=1" if immutable else "")
     found = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT)
     found.execute(_CACHE)
     return found
@@ -33,12 +38,12 @@ def writing(path: Path) -> sqlite3.Connection:
     """
     check_file(path)
     survived = log_size(path) > 0
-    with plain_failures(path):
-        found = connect(path, "rw")
+    with _opened(path, "rw") as found:
         if survived:
             _check_pages(path, found)
         found.execute("PRAGMA journal_mode = WAL")
         found.execute("PRAGMA synchronous = NORMAL")
+        found.execute(_LOG)
         with transaction(found):
             found.execute("UPDATE totals SET trials = trials")
     return found
@@ -47,15 +52,13 @@ def writing(path: Path) -> sqlite3.Connection:
 def reading(path: Path) -> sqlite3.Connection:
     """A connection that changes nothing, beside a driver too; also in a folder that cannot be written."""
     check_file(path)
-    with plain_failures(path):
-        # Only a connection that may write removes the empty log that reading makes; one that is there is left alone.
-        found = connect(path, "ro" if log_size(path) else "rw")
-        found.execute("PRAGMA query_only = ON")
-        try:
-            found.execute("SELECT trials FROM totals").fetchone()
-        except sqlite3.OperationalError:
-            found.close()
-            return _unchanging(path)
+    # Only a connection that may write removes the empty log that reading makes; one that is there is left alone.
+    try:
+        with _opened(path, "ro" if log_size(path) else "rw") as found:
+            found.execute("PRAGMA query_only = ON")
+            found.execute(_ANY).fetchone()
+    except InvalidInput:
+        return _unchanging(path)
     return found
 
 
@@ -64,19 +67,30 @@ def _unchanging(path: Path) -> sqlite3.Connection:
     if log_size(path):
         raise InvalidInput(
             expected="a folder that can be written, to read the log of a store whose driver was killed",
-            got=f"{path.absolute().parent}",
+            got=f"{path.parent}",
             instead=f"copy {path.name} and {path.name}-wal to another folder",
         )
-    found = connect(path, "ro", immutable=True)
-    found.execute("SELECT trials FROM totals").fetchone()
+    with _opened(path, "ro", immutable=True) as found:
+        found.execute(_ANY).fetchone()
     return found
+
+
+@contextmanager
+def _opened(path: Path, mode: str, *, immutable: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection that is closed where its preparation fails."""
+    with plain_failures(path):
+        found = connect(path, mode, immutable=immutable)
+        try:
+            yield found
+        except BaseException:
+            found.close()
+            raise
 
 
 def _check_pages(path: Path, connection: sqlite3.Connection) -> None:
     """After a driver was killed: every page, since the header cannot tell what the log still holds."""
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        connection.close()
         raise StoreError(f"{path} is damaged ({_line(verdict)}); restore it from a copy")
 
 
@@ -119,7 +133,7 @@ def _plain(path: Path, error: sqlite3.Error) -> Exception:
     if name == "SQLITE_FULL":
         return StoreError(
             f"no room on the disk for {path}: the last write was undone, all before it is kept; "
-            "free some space and resume the sweep"
+            "free some space and go on"
         )
     if name.startswith("SQLITE_READONLY") or name.startswith("SQLITE_CANTOPEN") or name == "SQLITE_PERM":
         return InvalidInput(

@@ -43,7 +43,7 @@ def _refusal(path: Path, error: sqlite3.Error) -> InvalidInput:
         )
     return InvalidInput(
         expected="a folder in which a store can be written",
-        got=f"{path.absolute().parent} ({error})",
+        got=f"{path.parent} ({error})",
         instead="create it, change its permissions, or choose another",
     )
 

@@ -116,7 +116,7 @@ class Store:
         StoreError
             No room on the disk.
         """
-        place = Path(path)
+        place = Path(path).resolve()
         lock = take_lock(place)
         try:
             facts = described(settings, recipe, environment)
@@ -137,7 +137,7 @@ class Store:
         StoreError
             A truncated or damaged file.
         """
-        place = Path(path)
+        place = Path(path).resolve()
         check_file(place)
         if not write:
             return cls(place, reading(place), None)

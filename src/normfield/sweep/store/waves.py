@@ -33,11 +33,11 @@ def check_room(path: Path, points: Iterable[Point]) -> None:
     """
     count = _known_count(points)
     _check_count(count)
-    needed, free = count * BYTES_PER_TRIAL, shutil.disk_usage(path.absolute().parent).free
+    needed, free = count * BYTES_PER_TRIAL, shutil.disk_usage(path.parent).free
     if needed > free:
         raise InvalidInput(
             expected=f"room for {count:,} trials, about {needed / 1e9:.3g} GB on disk",
-            got=f"{free / 1e9:.3g} GB free in {path.absolute().parent}",
+            got=f"{free / 1e9:.3g} GB free in {path.parent}",
             instead="free some space, take fewer values on an axis, or choose another folder",
         )
 
