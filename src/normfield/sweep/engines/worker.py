@@ -7,35 +7,37 @@ import os
 import pickle
 import signal
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from normfield.sweep.engines.attempt import attempt, in_a_line
-from normfield.sweep.engines.engine import Finished, Job
+from normfield.sweep.engines.engine import Finished
+from normfield.sweep.task import Task
 
 READY, UNREADABLE, ENDED = "ready", "unreadable", "ended"
 
 
 def serve(line: Connection) -> None:
-    """Read the task, say that it is there, and answer each job; end with the driver, also when it is killed."""
+    """Take the task, say that it is there, and answer each job; end with the driver, also when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    # A driver that is gone closed the line: there is nobody to tell.
+    with suppress(EOFError, OSError):
+        task = _take(line)
+        while task is not None:
+            line.send_bytes(_answer(attempt(task, pickle.loads(line.recv_bytes()))))
+
+
+def _take(line: Connection) -> Task | None:
+    """The task; None, and the driver told, where it cannot be read."""
+    packet = line.recv_bytes()
     try:
-        task = pickle.loads(line.recv_bytes())
-    except EOFError:
-        return
+        task = pickle.loads(packet)
     except Exception as error:
         line.send_bytes(pickle.dumps((UNREADABLE, in_a_line(error))))
-        return
-    line.send_bytes(pickle.dumps((READY, None)))
-    while (job := _next(line)) is not None:
-        line.send_bytes(_answer(attempt(task, job)))
-
-
-def _next(line: Connection) -> Job | None:
-    try:
-        return pickle.loads(line.recv_bytes())
-    except EOFError:
         return None
+    line.send_bytes(pickle.dumps((READY, None)))
+    return task
 
 
 def _answer(finished: Finished) -> bytes:
