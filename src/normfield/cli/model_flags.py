@@ -51,19 +51,29 @@ class ModelFlags:
         InvalidInput, DataUnavailable
             Something named does not exist, or does not fit; the message says what.
         """
-        spec = self._spec()
+        spec = self.spec()
         given = None if spec is None else _given(spec, self.seed)
-        data = load(
+        data = self.data_set()
+        model = self.network(flags, data) if given is None else given
+        return model, data.shaped(model.input_shape) if isinstance(model, Network) else data
+
+    def data_set(self) -> DataSet:
+        """The data.
+
+        Raises
+        ------
+        InvalidInput, DataUnavailable
+            They do not exist, or cannot be read.
+        """
+        return load(
             self.data,
             samples=self.samples,
             standardise=_any(self.standardise),
             seed=self.seed,
             quiet=bool(click.get_current_context().params.get("json")),
         )
-        model = self._network(flags, data) if given is None else given
-        return model, data.shaped(model.input_shape) if isinstance(model, Network) else data
 
-    def _spec(self) -> str | None:
+    def spec(self) -> str | None:
         """The model's place, refused where more than one way names a network."""
         if self.model is not None and self.target is not None:
             raise InvalidInput(expected="one model", got=f"{self.target} and --model {self.model}")
@@ -74,7 +84,14 @@ class ModelFlags:
             )
         return self.model if self.target is None else self.target
 
-    def _network(self, flags: NetworkFlags, data: DataSet) -> Network:
+    def network(self, flags: NetworkFlags, data: DataSet) -> Network:
+        """The network that the flags describe, with an output for each of the data's.
+
+        Raises
+        ------
+        InvalidInput
+            Flags that are out of range or do not fit the data.
+        """
         network = flags.network(data.input_shape, data.outputs)
         if network.output_shape != (data.outputs,):
             raise InvalidInput(
