@@ -73,10 +73,10 @@ class Sweep:
         with self._open() as store:
             return store.to_frame()
 
-    def export(self, path: str | Path) -> Path:
-        """Write the finished trials to a file by its suffix, ``.csv``, ``.parquet`` or ``.json`` (lines); the path."""
+    def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the finished trials to a file by its suffix, ``.csv``, ``.parquet`` or ``.jsonl``; the path."""
         with self._open() as store:
-            store.export(path)
+            store.export(path, overwrite=overwrite)
         return Path(path)
 
     def to_json(self) -> str:
