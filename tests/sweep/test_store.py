@@ -142,6 +142,24 @@ def test_results_of_some_keys_come_in_their_order(tmp_path):
         assert store.result("none") is None
 
 
+def test_failed_trials_can_be_had_by_themselves(tmp_path):
+    with make_store(tmp_path / "s.db", 26) as store:
+        assert list(store.errors()) == []
+        drive(store)
+        assert [(trial.point["seed"], trial.outcome.error) for trial in store.errors()] == [
+            (10, "seed 10 cannot be built"),
+            (21, "seed 21 cannot be built"),
+        ]
+
+
+def test_an_error_may_hold_what_is_no_character(tmp_path):
+    with make_store(tmp_path / "s.db", 1) as store:
+        store.begin(0)
+        store.failed(0, "no file \udcff")
+        store.commit(0, [Outcome(error="no file \udcff\0")])
+        assert [trial.outcome.error for trial in store.errors()] == ["no file \\udcff\0"]
+
+
 def test_status_counts_what_came_out(tmp_path):
     with make_store(tmp_path / "s.db", 26) as store:
         empty = store.status()

@@ -43,7 +43,7 @@ def _end_attempt(connection: sqlite3.Connection, group: int, error: str | None) 
     connection.execute(
         "UPDATE attempts SET ended = ?, error = ? WHERE grp = ? AND ended IS NULL"
         " AND attempt = (SELECT attempts FROM groups WHERE number = ?)",
-        (time.time(), error, group, group),
+        (time.time(), _words(error), group, group),
     )
 
 
@@ -90,7 +90,7 @@ def _write_results(
     for trial, outcome in zip(trials, outcomes, strict=True):
         cells = columns.checked(outcome.values)
         layout = columns.layout(connection, cells)
-        rows.append((trial, layout, text_of([*cells.values()]), outcome.error, _seconds(outcome)))
+        rows.append((trial, layout, text_of([*cells.values()]), _words(outcome.error), _seconds(outcome)))
     connection.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?)", rows)
 
 
@@ -121,6 +121,11 @@ def _count(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
 def has_diverged(values: Mapping[str, Cell]) -> bool:
     """Whether a result column named ``status`` says so."""
     return values.get("status") == DIVERGED
+
+
+def _words(error: str | None) -> str | None:
+    """An error as text that can be stored: what is no character, as in some file names, is spelled out."""
+    return None if error is None else error.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _seconds(outcome: Outcome) -> float:

@@ -74,8 +74,14 @@ def trials_of(connection: sqlite3.Connection, axes: Sequence[str], keys: Iterabl
     for key in keys:
         row = connection.execute(f"{_RESULTS} WHERE trials.key = ?", (key,)).fetchone()
         if row is not None:
-            curves = connection.execute(f"{_CURVES} WHERE trial = ? ORDER BY curves.name", (row[0],))
-            yield _trial(axes, layouts, row, _named(curves))
+            yield _trial(axes, layouts, row, _curves_of(connection, row[0]))
+
+
+def failed_trials(connection: sqlite3.Connection, axes: Sequence[str]) -> Iterator[Trial]:
+    """Those with an error, by place, without reading the others."""
+    layouts = layouts_of(connection)
+    for row in connection.execute(f"{_RESULTS} WHERE error IS NOT NULL ORDER BY results.trial"):
+        yield _trial(axes, layouts, row, _curves_of(connection, row[0]))
 
 
 def layouts_of(connection: sqlite3.Connection) -> dict[int, tuple[str, ...]]:
@@ -99,6 +105,10 @@ class _Curves:
         curves = self._next[1]
         self._next = next(self._trials, None)
         return curves
+
+
+def _curves_of(connection: sqlite3.Connection, trial: int) -> dict[str, tuple[float | None, ...]]:
+    return _named(connection.execute(f"{_CURVES} WHERE trial = ? ORDER BY curves.name", (trial,)))
 
 
 def _named(rows: Iterable[tuple[int, str, bytes, str | None]]) -> dict[str, tuple[float | None, ...]]:

@@ -16,7 +16,14 @@ from normfield.errors import InvalidInput
 from normfield.sweep.store.columns import Columns
 from normfield.sweep.store.committing import begin_attempt, commit_group, fail_attempt
 from normfield.sweep.store.connection import plain_failures, reading, snapshot, transaction, writing
-from normfield.sweep.store.contents import axes_of, fact, finished_trials, pending_groups, trials_of
+from normfield.sweep.store.contents import (
+    axes_of,
+    fact,
+    failed_trials,
+    finished_trials,
+    pending_groups,
+    trials_of,
+)
 from normfield.sweep.store.creation import described, make
 from normfield.sweep.store.driving_lock import take_lock
 from normfield.sweep.store.exports import check_target, write_table
@@ -244,6 +251,11 @@ class Store:
                 yield from finished_trials(connection, self.axes)
             else:
                 yield from trials_of(connection, self.axes, keys)
+
+    def errors(self) -> Iterator[Trial]:
+        """Finished trials that failed, by place, as they are at this moment; the others are not read."""
+        with snapshot(self.path) as connection:
+            yield from failed_trials(connection, self.axes)
 
     def result(self, key: str) -> Outcome | None:
         """What a trial gave; None where it has not finished, or there is none of that key."""

@@ -43,6 +43,7 @@ CREATE TABLE results (
     error TEXT,
     seconds REAL NOT NULL
 );
+CREATE INDEX failed_results ON results (trial) WHERE error IS NOT NULL;
 
 CREATE TABLE curve_names (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE curves (
