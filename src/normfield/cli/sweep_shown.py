@@ -50,10 +50,8 @@ def at(point: Point) -> str:
 
 
 def _first_errors(store: Store) -> list[dict[str, Any]]:
-    if not store.status().failed:
-        return []
-    failed = (trial for trial in store.results() if trial.outcome.error is not None)
-    return [{"point": dict(trial.point), "error": trial.outcome.error} for trial in islice(failed, _ERRORS)]
+    failed = islice(store.errors(), _ERRORS)
+    return [{"point": dict(trial.point), "error": trial.outcome.error} for trial in failed]
 
 
 def _made_by(store: Store) -> str | None:
