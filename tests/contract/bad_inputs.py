@@ -75,6 +75,9 @@ MODULES: dict[str, Entry] = {
     "a module to build": (lambda _: nf.build(MODEL), "a Network"),
     "a seed of half": (lambda _: nf.build(NET, seed=0.5), "seed as a whole number"),
     "whole-number weights": (lambda _: nf.build(NET, dtype=torch.int32), "floating-point dtype"),
+    "a small gamma where there is none": (lambda _: nf.init_gamma_(NARROW, 0.1), "γ in a batch norm"),
+    "a gamma that is no number": (lambda _: nf.init_gamma_(MODEL, float("nan")), "gamma as a finite number"),
+    "a gamma for a description": (lambda _: nf.init_gamma_(NET), "a torch.nn.Module"),
 }
 
 MEASUREMENT: dict[str, Entry] = {
@@ -139,6 +142,26 @@ TRAINING: dict[str, Entry] = {
     ),
     "no restarts": (lambda _: nf.critical_learning_rate(NET, DATA, batch_size=8, restarts=0), "restarts"),
     "no epochs": (lambda _: nf.critical_learning_rate(NET, DATA, batch_size=8, epochs=0), "epochs"),
+    "advice on a run of no length": (
+        lambda _: nf.suggest_learning_rate(NET, DATA, batch_size=8, epochs=1),
+        "a full run of at least 16 steps, got 3",
+    ),
+    "advice for next to nothing": (
+        lambda _: nf.suggest_learning_rate(NET, DATA, batch_size=8, steps=20, effort=0.2),
+        "effort of at least 1",
+    ),
+    "advice from words": (
+        lambda _: nf.suggest_learning_rate("mlp", DATA),
+        "callable seed -> torch.nn.Module",
+    ),
+    "advice on a loss of no name": (
+        lambda _: nf.suggest_learning_rate(NET, DATA, "hinge", batch_size=8),
+        'loss as "squared"',
+    ),
+    "advice on more than there is": (
+        lambda _: nf.suggest_learning_rate(NET, DATA, batch_size=25),
+        "at most 24",
+    ),
 }
 
 DIAGNOSES: dict[str, Entry] = {
@@ -198,7 +221,7 @@ FURTHER_MEASUREMENT: dict[str, Entry] = {
 }
 
 STUDIES: dict[str, Entry] = {
-    "a study of another name": (lambda _: nf.study("wei-fig-2"), "wei-fig-1"),
+    "a study of another name": (lambda _: nf.study("wei-fig-9"), "wei-fig-1"),
     "a study of another size": (lambda _: nf.run_study("wei-fig-1", size="large"), "smoke"),
     "a folder without a study": (lambda folder: nf.read_study(folder), "study"),
 }

@@ -25,6 +25,8 @@ from normfield.train.suggestion.trying import Tries
 
 _PRODUCT_GRADIENTS = 3
 """A product with the matrix, in gradients of the same batch: 2.6 for a network with batch norm, counted as 3."""
+_PRODUCTS_SHARE = 1 / 8  # of all gradients
+_FEWEST_PRODUCTS = 2
 
 
 def suggest_learning_rate(
@@ -96,7 +98,7 @@ def suggest_learning_rate(
     Raises
     ------
     InvalidInput
-        For settings out of range, a full run of less than 8 steps, data that do not fit the model, or a loss that is
+        For settings out of range, a full run of less than 16 steps, data that do not fit the model, or a loss that is
         not one finite number.
 
     Examples
@@ -118,7 +120,7 @@ def suggest_learning_rate(
     full = prepare(model, replace(dataset, test_inputs=None, test_targets=None), training_loss, batch_size)
     plan = plan_for(steps or epochs * full.steps_per_epoch, restarts, effort)
     part, held_out = with_held_out(dataset, batch_size)
-    reference = _reference(model, full, loss, momentum, start)
+    reference = _reference(model, full, loss, momentum, start, plan)
     tries = Tries(
         make,
         part,
@@ -168,12 +170,14 @@ def _looked(
 
 
 def _reference(
-    model: nn.Module, prepared: Prepared, loss: object, momentum: float, start: float | None
+    model: nn.Module, prepared: Prepared, loss: object, momentum: float, start: float | None, plan: Plan
 ) -> Reference:
     """The given first guess, or η* of one batch, measured roughly: a start needs no more."""
     if start is not None:
         return given_reference(float(start))
-    return measured_reference(model, prepared, loss, momentum, ROUGHLY)
+    most = max(_FEWEST_PRODUCTS, int(_PRODUCTS_SHARE * plan.allowed / _PRODUCT_GRADIENTS))
+    care = replace(ROUGHLY, most_products=min(most, ROUGHLY.most_products or most))
+    return measured_reference(model, prepared, loss, momentum, care)
 
 
 def _check(restarts: int, effort: float, start: float | None, budget: float | None) -> None:

@@ -13,7 +13,7 @@ decades below η* and 0.9 above; where it is beyond an end, the survey goes on."
 LOOK_RATES, LOOK_SPACING = 3, 0.25
 _SURVEY_SHARE, _LOOK_SHARE = 1 / 16, 1 / 6  # of the full run, at an effort of two full runs
 _EFFORT = 2.0
-_LEAST_STEPS = 8
+_LEAST_STEPS = 16
 
 
 @dataclass(frozen=True)

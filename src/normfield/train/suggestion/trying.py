@@ -51,11 +51,10 @@ class Tries:
             return []
         members = [Member(10.0**x, self.settings.momentum, seed) for x in rates for seed in seeds]
         try:
-            made = self._trained(members, steps)
+            return self._kept(self._trained(members, steps))
         except KeyboardInterrupt:
             self.stopped = INTERRUPTED
             return []
-        return self._kept(made)
 
     def _kept(self, made: list[Run]) -> list[Run]:
         self.gradients += sum(len(run.losses) for run in made)
