@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from normfield.train.boundary_lines import BoundaryLine, trace_boundary
     from normfield.train.ensemble import Ensemble, Member, train_ensemble
     from normfield.train.suggestion import LearningRateSuggestion, suggest_learning_rate
-    from normfield.train.sweeps import TrainingTask
+    from normfield.train.sweeps import PhaseDiagram, TrainingTask, phase_diagram
 
 _HOMES = {
     "data": ("DataSet", "load"),
@@ -142,7 +142,7 @@ _HOMES = {
     "train.boundary_lines": ("BoundaryLine", "trace_boundary"),
     "train.ensemble": ("Ensemble", "Member", "train_ensemble"),
     "train.suggestion": ("LearningRateSuggestion", "suggest_learning_rate"),
-    "train.sweeps": ("TrainingTask",),
+    "train.sweeps": ("PhaseDiagram", "TrainingTask", "phase_diagram"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from normfield.data import DataSet
 from normfield.errors import InvalidInput
 from normfield.network import Network
 from normfield.sweep import Cell, Outcome, Point, Resources
@@ -146,6 +147,11 @@ class TrainingTask:
         own = self._maker.axes
         return None if own is None else (*OWN_AXES, *(name for name in own if name not in OWN_AXES))
 
+    @property
+    def data(self) -> DataSet:
+        """What is trained on; loaded at the first call."""
+        return self._data.in_shape(None)
+
     def network(self, point: Point) -> Network | None:
         """The description of a point's network; None where there is none."""
         return self._maker.network(point)
@@ -232,7 +238,7 @@ class TrainingTask:
             The data cannot be read, which is no trial's own failure.
         """
         began = time.perf_counter()
-        self._data.in_shape(None)
+        _ = self.data
         made = [trial_at(point, self._maker, self._how) for point in points]
         alike: dict[Hashable, dict[int, Trial]] = {}
         for i, trial in enumerate(made):
