@@ -5,30 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
-from importlib import import_module
 
 import click
 
 from normfield import __version__
+from normfield.cli.lazy_commands import LazyCommands
 from normfield.errors import NormfieldError
 
 _COMMANDS = ("critical", "data", "diagnose", "kernel", "measure", "study", "suggest", "sweep", "theory")
 
 
-class LazyCommands(click.Group):
-    """A command's module is loaded when it is asked for, so that theory never waits for torch."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        return getattr(import_module(f"normfield.cli.{cmd_name}_command"), cmd_name)
-
-
 @click.group(
-    cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=LazyCommands,
+    homes={name: f"normfield.cli.{name}_command" for name in _COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="normfield")
 def program() -> None:
