@@ -226,7 +226,7 @@ class TrainingTask:
         """How many members fit into a worker's memory, up to 64, on a GPU 256."""
         is_gpu = resources.gpus > 0 or str(self._how.device).startswith("cuda")
         memory = min(resources.memory, self._how.memory or resources.memory)
-        each = bytes_of_member(self._maker, self._data, self._how)
+        each = bytes_of_member(self._maker, self._how.seed)
         return min(_MOST_ON_GPU if is_gpu else _MOST, max(1, int(memory // each)))
 
     def run(self, points: Sequence[Point]) -> list[Outcome]:
