@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,18 +13,43 @@ from normfield.train.ensemble.stack import Named
 _BETA_2, _ALPHA, _EPS = 0.999, 0.99, 1e-8
 
 
-class Rule(Protocol):
-    """An optimizer's state for K members."""
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer for K members.
 
-    def __init__(self, trained: Named, rates: Tensor, momenta: Tensor) -> None: ...
+    Attributes
+    ----------
+    moments : tuple of str
+        What it keeps of each parameter, in the parameter's shape and zero at first.
+    step : callable
+        (parameter, gradient, its moments, pace) changes a parameter and its moments in place.
+    """
 
-    def step(self, trained: Named, gradients: Named) -> None:
-        """Change the parameters in place."""
-        ...
+    moments: tuple[str, ...]
+    step: Callable[[Tensor, Tensor, Sequence[Tensor], Pace], None]
 
-    def keep(self, chosen: Tensor) -> None:
-        """Go on with some members only."""
-        ...
+    def start(self, trained: Named) -> Named:
+        """The state before the first step: moments by "moment of parameter", and the steps taken, (K,)."""
+        first = next(iter(trained.values()))
+        count = torch.zeros(len(first), dtype=torch.float64, device=first.device)
+        moments = {f"{m} of {name}": torch.zeros_like(t) for name, t in trained.items() for m in self.moments}
+        return moments | {"steps": count}
+
+    def advance(self, trained: Named, gradients: Named, state: Named, rates: Tensor, momenta: Tensor) -> None:
+        """Change all parameters and the state in place."""
+        pace = Pace(rates, momenta, state["steps"].add_(1))
+        for name, parameter in trained.items():
+            own = [state[f"{moment} of {name}"] for moment in self.moments]
+            self.step(parameter, gradients[name], own, pace)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """η and μ of each member, and the number of this step from 1; all (K,) in float64."""
+
+    rates: Tensor
+    momenta: Tensor
+    steps: Tensor
 
 
 def _along(values: Tensor, like: Tensor) -> Tensor:
@@ -31,70 +57,32 @@ def _along(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like).view(-1, *(1,) * (like.dim() - 1))
 
 
-class HeavyBall:
+def _heavy_ball(parameter: Tensor, gradient: Tensor, moments: Sequence[Tensor], pace: Pace) -> None:
     """θ ← θ − ηv, v ← μv + ∇L: ``torch.optim.SGD``."""
-
-    def __init__(self, trained: Named, rates: Tensor, momenta: Tensor) -> None:
-        self._rates, self._momenta = rates, momenta
-        self._velocity = {name: torch.zeros_like(t) for name, t in trained.items()}
-
-    def step(self, trained: Named, gradients: Named) -> None:
-        """θ ← θ − ηv."""
-        for name, velocity in self._velocity.items():
-            velocity.mul_(_along(self._momenta, velocity)).add_(gradients[name])
-            trained[name].sub_(velocity * _along(self._rates, velocity))
-
-    def keep(self, chosen: Tensor) -> None:
-        """Go on with some members only."""
-        self._rates, self._momenta = self._rates[chosen], self._momenta[chosen]
-        self._velocity = {name: t[chosen] for name, t in self._velocity.items()}
+    (velocity,) = moments
+    velocity.mul_(_along(pace.momenta, velocity)).add_(gradient)
+    parameter.sub_(velocity * _along(pace.rates, velocity))
 
 
-class Adam:
-    """``torch.optim.Adam`` with β₁ = μ, β₂ = 0.999, ε = 1e-8."""
-
-    def __init__(self, trained: Named, rates: Tensor, momenta: Tensor) -> None:
-        self._rates, self._momenta, self._steps = rates, momenta, 0
-        self._mean = {name: torch.zeros_like(t) for name, t in trained.items()}
-        self._square = {name: torch.zeros_like(t) for name, t in trained.items()}
-
-    def step(self, trained: Named, gradients: Named) -> None:
-        """θ ← θ − η m̂/(√v̂ + ε)."""
-        self._steps += 1
-        for name, mean in self._mean.items():
-            gradient, square = gradients[name], self._square[name]
-            mean.lerp_(gradient, 1 - _along(self._momenta, mean))
-            square.mul_(_BETA_2).addcmul_(gradient, gradient, value=1 - _BETA_2)
-            rate = _along(self._rates / (1 - self._momenta**self._steps), mean)
-            trained[name].sub_(rate * mean / ((square / (1 - _BETA_2**self._steps)).sqrt_() + _EPS))
-
-    def keep(self, chosen: Tensor) -> None:
-        """Go on with some members only."""
-        self._rates, self._momenta = self._rates[chosen], self._momenta[chosen]
-        self._mean = {name: t[chosen] for name, t in self._mean.items()}
-        self._square = {name: t[chosen] for name, t in self._square.items()}
+def _adam(parameter: Tensor, gradient: Tensor, moments: Sequence[Tensor], pace: Pace) -> None:
+    """θ ← θ − η m̂/(√v̂ + ε): ``torch.optim.Adam`` with β₁ = μ, β₂ = 0.999, ε = 1e-8."""
+    mean, square = moments
+    mean.lerp_(gradient, 1 - _along(pace.momenta, mean))
+    square.mul_(_BETA_2).addcmul_(gradient, gradient, value=1 - _BETA_2)
+    rate = _along(pace.rates / (1 - pace.momenta**pace.steps), mean)
+    unbiased = square / _along(1 - _BETA_2**pace.steps, square)
+    parameter.sub_(rate * mean / (unbiased.sqrt() + _EPS))
 
 
-class RMSProp:
-    """``torch.optim.RMSprop`` with α = 0.99, ε = 1e-8 and momentum μ."""
-
-    def __init__(self, trained: Named, rates: Tensor, momenta: Tensor) -> None:
-        self._ball = HeavyBall(trained, rates, momenta)
-        self._square = {name: torch.zeros_like(t) for name, t in trained.items()}
-
-    def step(self, trained: Named, gradients: Named) -> None:
-        """θ ← θ − ηb, b ← μb + ∇L/(√v + ε)."""
-        scaled = {}
-        for name, square in self._square.items():
-            gradient = gradients[name]
-            square.mul_(_ALPHA).addcmul_(gradient, gradient, value=1 - _ALPHA)
-            scaled[name] = gradient / (square.sqrt() + _EPS)
-        self._ball.step(trained, scaled)
-
-    def keep(self, chosen: Tensor) -> None:
-        """Go on with some members only."""
-        self._ball.keep(chosen)
-        self._square = {name: t[chosen] for name, t in self._square.items()}
+def _rmsprop(parameter: Tensor, gradient: Tensor, moments: Sequence[Tensor], pace: Pace) -> None:
+    """θ ← θ − ηb, b ← μb + ∇L/(√v + ε): ``torch.optim.RMSprop`` with α = 0.99, ε = 1e-8 and momentum μ."""
+    velocity, square = moments
+    square.mul_(_ALPHA).addcmul_(gradient, gradient, value=1 - _ALPHA)
+    _heavy_ball(parameter, gradient / (square.sqrt() + _EPS), [velocity], pace)
 
 
-RULES: dict[str, type[Rule]] = {"sgd": HeavyBall, "adam": Adam, "rmsprop": RMSProp}
+RULES: dict[str, Rule] = {
+    "sgd": Rule(("velocity",), _heavy_ball),
+    "adam": Rule(("mean", "square"), _adam),
+    "rmsprop": Rule(("velocity", "square"), _rmsprop),
+}

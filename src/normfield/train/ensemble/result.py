@@ -33,6 +33,11 @@ class Ensemble:
     models : tuple of nn.Module
         The trained modules; empty unless they were asked for.
     seconds : float
+        Compilation included.
+    compiled : bool
+        Whether steps were compiled.
+    compile_seconds : float
+        Spent on tracing and compiling, or on trying to.
     """
 
     members: tuple[Member, ...]
@@ -41,6 +46,8 @@ class Ensemble:
     optimizer: str
     models: tuple[nn.Module, ...]
     seconds: float
+    compiled: bool
+    compile_seconds: float
 
     def to_frame(self) -> pandas.DataFrame:
         """One row for each member: everything of its run but the losses of its steps and its epochs."""
@@ -64,5 +71,5 @@ class Ensemble:
         diverged = sum(run.status == DIVERGED for run in self.runs)
         return (
             f"{len(self.runs)} runs, {self.at_once} at once, by {self.optimizer}: {diverged} diverged; "
-            f"{self.seconds:.2g} s"
+            f"{self.seconds:.2g} s{f', {self.compile_seconds:.2g} of them to compile' if self.compiled else ''}"
         )

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from normfield.data.batching import shuffled_order
-from normfield.samples import count
+from normfield.samples import Samples, count, mapped
 from normfield.train.ensemble.member import Member
-from normfield.train.ensemble.vectorised import gathered
 from normfield.train.epochs import Recording
 from normfield.train.prepared import Prepared
 from normfield.train.settings import Settings
@@ -33,6 +32,11 @@ class Schedule:
         """Whether all members take the same batches."""
         return self.shared_seed is not None or self.prepared.batch_size is None
 
+    @property
+    def steps(self) -> int:
+        """Of a member that neither diverges nor is cut short."""
+        return self.settings.steps or self.settings.epochs * self.prepared.steps_per_epoch
+
     def passes(self, members: Sequence[Member]) -> Iterator[Tensor | None]:
         """Orders of the data without end: one row for each member, one for all, or none for the full batch."""
         seeds = [self.shared_seed] if self.shared_seed is not None else [member.seed for member in members]
@@ -44,11 +48,21 @@ class Schedule:
             else:
                 yield torch.stack([shuffled_order(total, generator) for generator in generators])
 
-    def batch(self, orders: Tensor | None, alive: Sequence[int], i: int) -> tuple[Any, Any]:
-        """The i-th batch of a pass, (B, …) where it is shared, else (K, B, …) for the members alive."""
+    def batch(self, orders: Tensor | None, rows: Sequence[int], i: int) -> tuple[Any, Any]:
+        """The i-th batch of a pass, (B, …) where it is shared, else (K, B, …) for the members of some rows."""
         prepared, size = self.prepared, self.prepared.batch_size
         if orders is None or size is None:
             return prepared.inputs, prepared.targets
-        chosen = orders[0] if self.shared_seed is not None else orders[list(alive)]
+        chosen = orders[0] if self.shared_seed is not None else orders[list(rows)]
         chosen = chosen[..., i * size : (i + 1) * size]
         return gathered(prepared.inputs, chosen), gathered(prepared.targets, chosen)
+
+
+def gathered(values: Samples, orders: Tensor) -> Samples:
+    """Samples (…, B, …) by an index (…, B) into the data."""
+
+    def taken(tensor: Tensor) -> Tensor:
+        flat = tensor.index_select(0, orders.flatten().to(tensor.device))
+        return flat.view(*orders.shape, *tensor.shape[1:])
+
+    return mapped(values, taken)

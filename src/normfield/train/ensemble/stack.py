@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -25,39 +25,40 @@ class Stack:
         A copy of the first member; its own values are not used.
     trained, kept, buffers : dict of name to Tensor
         Parameters that take gradients, those that do not, and buffers; all (K, …).
+    state : dict of name to Tensor
+        The optimizer's, (K, …).
+    pace : dict of name to Tensor
+        "rates" and "momenta", (K,) in float64.
     """
 
     module: nn.Module
     trained: Named
     kept: Named
     buffers: Named
+    state: Named = field(default_factory=dict)
+    pace: Named = field(default_factory=dict)
 
     @property
     def members(self) -> int:
         """K."""
         return len(next(iter(self.trained.values())))
 
-    def only(self, chosen: Tensor) -> Stack:
-        """The members that an index or a mask (K,) chooses."""
-        return Stack(
-            self.module,
-            *(
-                {name: t[chosen] for name, t in group.items()}
-                for group in (self.trained, self.kept, self.buffers)
-            ),
-        )
+    @property
+    def parts(self) -> tuple[Named, Named, Named, Named, Named]:
+        """All that it holds of its members."""
+        return self.trained, self.kept, self.buffers, self.state, self.pace
 
-    def write_back(self, modules: Sequence[nn.Module]) -> None:
-        """Copy each member's values into a module of its own."""
-        for i, module in enumerate(modules):
-            self._write(i, module)
+    def only(self, chosen: Tensor | slice) -> Stack:
+        """The members that an index or a slice chooses; a slice gives views, so that what changes it changes this."""
+        return Stack(self.module, *({name: t[chosen] for name, t in part.items()} for part in self.parts))
 
     def as_module(self, i: int) -> nn.Module:
         """The stack's module with the values of its i-th member, until it is asked for another."""
-        self._write(i, self.module)
+        self.write(i, self.module)
         return self.module
 
-    def _write(self, i: int, module: nn.Module) -> None:
+    def write(self, i: int, module: nn.Module) -> None:
+        """Copy the values of the i-th member into a module."""
         values = dict(module.named_parameters()) | dict(module.named_buffers())
         with torch.no_grad():
             for name, stacked in (self.trained | self.kept | self.buffers).items():

@@ -11,12 +11,14 @@ from torch import nn
 
 from normfield.errors import InvalidInput
 from normfield.train.builders import as_builder, data_for
-from normfield.train.ensemble.group import train_group
+from normfield.train.ensemble.descending import Training
 from normfield.train.ensemble.member import as_members
 from normfield.train.ensemble.optimizers import RULES
+from normfield.train.ensemble.programs import Compilation, pays
 from normfield.train.ensemble.result import Ensemble
-from normfield.train.ensemble.room import bytes_each, members_at_once
+from normfield.train.ensemble.room import needs_of, room_for
 from normfield.train.ensemble.schedule import Schedule
+from normfield.train.ensemble.vectorised import Together
 from normfield.train.epochs import Probes, as_recording
 from normfield.train.losses import as_training_loss
 from normfield.train.prepared import prepare
@@ -44,6 +46,8 @@ def train_ensemble(
     keep_models: bool = False,
     every_epoch: bool = False,
     probes: Probes | None = None,
+    precision: str | None = None,
+    compiled: bool | str = "auto",
     progress: Callable[[str], object] | None = None,
 ) -> Ensemble:
     """Train many networks of one shape together, each with its own learning rate, momentum, seed and initial values.
@@ -103,32 +107,66 @@ def train_ensemble(
     settings = Settings(0.0, batch_size, epochs, steps, divergence_factor)
     recording = as_recording(every_epoch, probes)
     given = as_members(members)
-    _check(optimizer, memory)
+    _check(optimizer, memory, precision, compiled)
+    cast = nn.Module.float if precision else _as_it_is
     makers = [as_builder(build if each.build is None else each.build) for each in given]
-    first = makers[0](given[0].seed)
+    first = cast(makers[0](given[0].seed))
     prepared = prepare(
         first,
         data_for(build if given[0].build is None else given[0].build, data, None),
         as_training_loss(loss),
         batch_size,
     )
-    each = bytes_each(first, prepared.loss.function, prepared.evaluation[0])
-    at_once = members_at_once(len(given), each, memory)
+    rule, function = RULES[optimizer], prepared.loss.function
+    needs = needs_of(first, function, prepared.evaluation[0], rule)
+    room = room_for(len(given), needs, memory, next(first.parameters()).device)
     limit = math.inf if deadline is None else deadline
     schedule = Schedule(prepared, settings, order_seed if shared_order else None, limit, recording)
+    compilation = Compilation(compiled is True or (compiled == "auto" and pays(len(given) * schedule.steps)))
+    together = Together(function, rule, schedule.is_shared, precision == "bfloat16")
+    training = Training(together, schedule, compilation, room.chunk)
     runs: list[Run] = []
     models: list[nn.Module] = []
-    for start in range(0, len(given), at_once):
-        own = given[start : start + at_once]
-        modules = [makers[start + i](member.seed) for i, member in enumerate(own)]
-        runs += train_group(own, modules, optimizer, schedule)
+    for start in range(0, len(given), room.at_once):
+        own = given[start : start + room.at_once]
+        modules = [cast(makers[start + i](member.seed)) for i, member in enumerate(own)]
+        runs += training.group(own, modules)
         models += modules if keep_models else []
         if progress is not None:
             progress(f"{len(runs)} of {len(given)} runs")
-    return Ensemble(given, tuple(runs), at_once, optimizer, tuple(models), time.perf_counter() - began)
+    if compiled is True and compilation.refusal is not None:
+        raise InvalidInput(
+            expected="compiled=True where training steps can be compiled",
+            got=compilation.refusal,
+            instead='give compiled="auto" or False',
+        )
+    return Ensemble(
+        members=given,
+        runs=tuple(runs),
+        at_once=room.at_once,
+        optimizer=optimizer,
+        models=tuple(models),
+        seconds=time.perf_counter() - began,
+        compiled=compilation.happened,
+        compile_seconds=compilation.seconds,
+    )
 
 
-def _check(optimizer: Any, memory: Any) -> None:
+def _as_it_is(module: nn.Module) -> nn.Module:
+    return module
+
+
+def _check(optimizer: Any, memory: Any, precision: Any, compiled: Any) -> None:
     if optimizer not in RULES:
         raise InvalidInput(expected=f"optimizer one of {', '.join(RULES)}", got=repr(optimizer))
     positive(memory, "memory")
+    if precision not in (None, "float32", "bfloat16"):
+        raise InvalidInput(
+            expected='precision None, "float32" or "bfloat16"',
+            got=repr(precision),
+            instead="leave it out to train modules in their own",
+        )
+    if not isinstance(compiled, bool) and compiled != "auto":
+        raise InvalidInput(
+            expected='compiled True, False or "auto"', got=repr(compiled), instead="leave it out"
+        )

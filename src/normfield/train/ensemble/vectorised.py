@@ -1,19 +1,21 @@
-"""What all members of a stack compute at once: losses, gradients, evaluations."""
+"""What all members of a stack compute at once: a step of training, and evaluations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch import Tensor
+from torch.func import grad_and_value, vmap
 
 from normfield.data.batching import Pair
 from normfield.data.random_state import seeded_random_state
-from normfield.samples import Samples, arguments, mapped
+from normfield.samples import Samples
+from normfield.train.ensemble.optimizers import Rule
+from normfield.train.ensemble.rewriting import outputs_of_all
 from normfield.train.ensemble.stack import Named, Stack
 from normfield.train.evaluation import batch_mode, share_of_hits, training_mode
 from normfield.train.losses import LossFunction
@@ -29,72 +31,75 @@ class Shares:
     accuracies: list[float | None]
 
 
+@dataclass(frozen=True, eq=False)
 class Together:
-    """Losses and gradients of all members of a stack at once.
+    """Losses and steps of all members of a stack at once.
 
     Parameters
     ----------
-    stack : Stack
     loss : callable
         (outputs, targets) -> scalar.
+    rule : Rule
     shared : bool
         Whether all members take the same batch, (B, …), or each its own, (K, B, …).
+    mixed : bool
+        Whether matrix products are taken in bfloat16, of weights that stay in float32.
     """
 
-    def __init__(self, stack: Stack, loss: LossFunction, shared: bool) -> None:
-        self._module, self._loss = stack.module, loss
-        batch = None if shared else 0
-        self._slopes = vmap(
-            grad_and_value(self._value), in_dims=(0, 0, 0, batch, batch), randomness="different"
-        )
-        self._evaluated = vmap(self._evaluation, in_dims=(0, 0, None, None, None), randomness="different")
+    loss: LossFunction
+    rule: Rule
+    shared: bool
+    mixed: bool
 
-    def slopes(self, stack: Stack, inputs: Samples, targets: Samples) -> tuple[Named, Tensor]:
-        """∂L/∂θ of every member and its loss (K,) at one batch, buffers updated as in training."""
-        with self._in(training_mode):
-            gradients, losses = self._slopes(stack.trained, stack.kept, stack.buffers, inputs, targets)
-        return gradients, losses.detach()
+    def step(self, stack: Stack, inputs: Samples, targets: Samples) -> Tensor:
+        """One step of training of every member, in place; the losses (K,) before it."""
+        with training_mode(stack.module), torch.no_grad():
+            return self.pure_step(stack, inputs, targets)
+
+    def pure_step(self, stack: Stack, inputs: Samples, targets: Samples) -> Tensor:
+        """The same in the modes that the stack's module is in."""
+        slopes = grad_and_value(self._total, has_aux=True)
+        gradients, (_, (losses, buffers)) = slopes(stack.trained, stack, inputs, targets)
+        self.rule.advance(stack.trained, gradients, stack.state, stack.pace["rates"], stack.pace["momenta"])
+        for name, buffer in stack.buffers.items():
+            buffer.copy_(buffers[name])
+        return losses
 
     def measured(self, stack: Stack, batches: Sequence[Pair], labelled: bool) -> Shares:
         """Each member's mean loss over the same batches and share of hits, in batch mode, buffers as they were."""
-        with self._in(batch_mode), seeded_random_state(_SEED), torch.no_grad():
-            found = [
-                self._evaluated(stack.trained | stack.kept, _copied(stack.buffers), inputs, targets, labelled)
-                for inputs, targets in batches
-            ]
+        with batch_mode(stack.module), seeded_random_state(_SEED), torch.no_grad():
+            found = [self._evaluated(stack, inputs, targets, labelled) for inputs, targets in batches]
         losses, hits = zip(*found, strict=True)
         return Shares(
             torch.stack(losses).mean(0).tolist(),
             torch.stack(hits).mean(0).tolist() if labelled else [None] * stack.members,
         )
 
-    @contextmanager
-    def _in(self, mode: Callable[[nn.Module], Any]) -> Iterator[None]:
-        with mode(self._module):
-            yield
-
-    def _forward(self, values: Named, buffers: Named, inputs: Samples) -> Any:
-        positional, keyword = arguments(self._module, inputs)
-        return functional_call(self._module, (values, buffers), tuple(positional), dict(keyword))
-
-    def _value(
-        self, trained: Named, kept: Named, buffers: Named, inputs: Samples, targets: Samples
-    ) -> Tensor:
-        return self._loss(self._forward(trained | kept, buffers, inputs), targets)
-
-    def _evaluation(
-        self, values: Named, buffers: Named, inputs: Samples, targets: Samples, labelled: bool
+    def _evaluated(
+        self, stack: Stack, inputs: Samples, targets: Samples, labelled: bool
     ) -> tuple[Tensor, Tensor]:
         """Loss, and share of hits where there are labels."""
-        outputs = self._forward(values, buffers, inputs)
-        loss = self._loss(outputs, targets)
-        return loss, share_of_hits(outputs, targets) if labelled else loss
+        outputs, _ = self._outputs(stack.trained, stack, inputs, True)
+        losses = vmap(self.loss, in_dims=(0, None))(outputs, targets)
+        return losses, vmap(share_of_hits, in_dims=(0, None))(outputs, targets) if labelled else losses
 
+    def _total(
+        self, trained: Named, stack: Stack, inputs: Samples, targets: Samples
+    ) -> tuple[Tensor, tuple[Tensor, Named]]:
+        """The sum of the members' losses, of which each one's gradient is its own; beside it losses and buffers."""
+        outputs, buffers = self._outputs(trained, stack, inputs, self.shared)
+        losses = vmap(self.loss, in_dims=(0, None if self.shared else 0), randomness="different")(
+            outputs, targets
+        )
+        return losses.sum(), (losses, buffers)
 
-def _copied(buffers: Named) -> Named:
-    return {name: buffer.clone() for name, buffer in buffers.items()}
+    def _outputs(self, trained: Named, stack: Stack, inputs: Samples, shared: bool) -> tuple[Any, Named]:
+        with self._precision(next(iter(trained.values())).device.type):
+            outputs, buffers = outputs_of_all(
+                stack.module, trained | stack.kept, stack.buffers, inputs, shared
+            )
+        whole = self.mixed and isinstance(outputs, Tensor)
+        return outputs.float() if whole else outputs, buffers
 
-
-def gathered(values: Samples, orders: Tensor) -> Samples:
-    """Each member's samples (K, B, …) by an index (K, B) into the data."""
-    return mapped(values, lambda tensor: tensor[orders])
+    def _precision(self, device: str) -> AbstractContextManager[Any]:
+        return torch.autocast(device, torch.bfloat16, enabled=self.mixed, cache_enabled=False)

@@ -1,0 +1,131 @@
+"""A group's training: steps until they are done, all have diverged or the clock runs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from normfield.data.random_state import seeded_random_state
+from normfield.errors import InvalidInput
+from normfield.train.descent import CUT_SHORT, DIVERGED, Descent
+from normfield.train.ensemble.endings import end_infinite, endings, measured, record
+from normfield.train.ensemble.group import Group
+from normfield.train.ensemble.member import Member
+from normfield.train.ensemble.programs import Compilation
+from normfield.train.ensemble.schedule import Schedule
+from normfield.train.ensemble.stack import Stack, stacked
+from normfield.train.ensemble.vectorised import Shares, Together
+from normfield.train.epochs import Epoch
+from normfield.train.prepared import Prepared
+from normfield.train.run import Run
+
+_UNREAD = 8
+"""Steps whose losses are read together, since reading waits for a device; a member goes on so long past its end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """How all groups train."""
+
+    together: Together
+    schedule: Schedule
+    compilation: Compilation
+    chunk: int
+
+    def group(self, members: Sequence[Member], modules: Sequence[nn.Module]) -> list[Run]:
+        """Train some modules in place and say how each ended."""
+        began = time.perf_counter()
+        schedule, prepared = self.schedule, self.schedule.prepared
+        with seeded_random_state(members[0].seed):
+            group = self._started(members, stacked(modules))
+            first = _vectorised(group, self.together, prepared)
+            compiled = self.compilation.seconds
+            self._descend(group, members)
+            last = endings(group, self.together, prepared, schedule.recording)
+            compiled = self.compilation.seconds - compiled
+        for k in group.alive:
+            group.stack.write(group.row(k), modules[k])
+        seconds = (time.perf_counter() - began - compiled) / len(members)
+        return [
+            replace(_run(members[k], descent, first[k], prepared, last.get(k)), seconds=seconds)
+            for k, descent in enumerate(group.descents)
+        ]
+
+    def _started(self, members: Sequence[Member], stack: Stack) -> Group:
+        """Before the first step."""
+        device = next(iter(stack.trained.values())).device
+        stack.state = self.together.rule.start(stack.trained)
+        for name, attribute in (("rates", "learning_rate"), ("momenta", "momentum")):
+            own = [getattr(member, attribute) for member in members]
+            stack.pace[name] = torch.tensor(own, dtype=torch.float64, device=device)
+        places, descents = list(range(len(members))), [Descent([]) for _ in members]
+        return Group(stack, places, descents, self.chunk, full=self.compilation.wanted)
+
+    def _descend(self, group: Group, members: Sequence[Member]) -> None:
+        schedule = self.schedule
+        left, factor = schedule.steps, schedule.settings.divergence_factor
+        for orders in schedule.passes(members):
+            for i in range(min(left, schedule.prepared.steps_per_epoch)):
+                if time.monotonic() > schedule.deadline:
+                    group.read(factor)
+                    group.end(group.alive, CUT_SHORT)
+                if not group.alive:
+                    return
+                if group.note(self._losses(group, orders, i)) >= _UNREAD:
+                    group.read(factor)
+                    group.leave_out_ended()
+            left -= schedule.prepared.steps_per_epoch
+            group.read(factor)
+            end_infinite(group)
+            group.leave_out_ended()
+            if schedule.recording.every_epoch:
+                record(group, self.together, schedule.prepared, schedule.recording)
+            if left <= 0 or not group.alive:
+                return
+
+    def _losses(self, group: Group, orders: Tensor | None, i: int) -> list[Tensor]:
+        """One step of every chunk; the losses before it."""
+        found = []
+        for chunk in group.chunks:
+            inputs, targets = self.schedule.batch(orders, chunk.places, i)
+            step = self.compilation.step(self.together, chunk.stack, inputs, targets)
+            found.append(step(chunk.stack, inputs, targets))
+        return found
+
+
+def _vectorised(group: Group, together: Together, prepared: Prepared) -> list[float]:
+    """Losses before the first step, of which the first pass complains of the model."""
+    try:
+        found: Shares = measured(group, together, prepared.evaluation, False)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise InvalidInput(
+            expected="a model whose operations torch.func.vmap can vectorise",
+            got=str(error).splitlines()[0],
+            instead="train such models one by one with train_once",
+        ) from error
+    return found.losses
+
+
+def _run(member: Member, descent: Descent, first: float, prepared: Prepared, ending: Epoch | None) -> Run:
+    """A member's run; its share of the time is put in later."""
+    return Run(
+        learning_rate=member.learning_rate,
+        momentum=member.momentum,
+        seed=member.seed,
+        status=descent.status,
+        diverged_at=len(descent.losses) if descent.status == DIVERGED else None,
+        losses=tuple(descent.losses),
+        first_loss=first,
+        final_loss=None if ending is None else ending.train_loss,
+        test_loss=None if ending is None else ending.test_loss,
+        test_accuracy=None if ending is None else ending.test_accuracy,
+        dropped_samples=prepared.dropped_samples,
+        seconds=0.0,
+        by_epoch=tuple(descent.epochs),
+    )

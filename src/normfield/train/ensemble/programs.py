@@ -1,0 +1,130 @@
+"""A step of training as a compiled program."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
+
+from normfield.data.foreign_errors import described
+from normfield.samples import Samples
+from normfield.train.ensemble.stack import Stack
+from normfield.train.ensemble.vectorised import Together
+from normfield.train.evaluation import training_mode
+
+Step = Callable[[Stack, Samples, Samples], Tensor]
+"""(stack, inputs, targets) -> losses (K,), the stack changed in place."""
+
+_WORTHWHILE = 20_000
+_MOST_KEPT = 8
+_kept: dict[str, Callable[..., Any]] = {}
+"""Programs by their text, the shapes of their arguments included; what they compute depends on nothing else."""
+
+
+@dataclass
+class Compilation:
+    """How training steps are compiled, and what that took.
+
+    Attributes
+    ----------
+    wanted : bool
+    seconds : float
+        Spent on tracing and compiling so far.
+    refusal : str or None
+        Why nothing was compiled although it was wanted.
+    """
+
+    wanted: bool
+    seconds: float = 0.0
+    refusal: str | None = None
+    _steps: dict[Any, Step] = field(default_factory=dict)
+
+    @property
+    def happened(self) -> bool:
+        """Whether steps were compiled."""
+        return bool(self._steps) and self.refusal is None
+
+    def step(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
+        """A step for arguments of these shapes: a compiled one where that is wanted and can be had."""
+        if not self.wanted or self.refusal is not None:
+            return together.step
+        key = _shapes(stack, inputs, targets)
+        if key not in self._steps:
+            self._steps[key] = self._made(together, stack, inputs, targets)
+        return self._steps[key]
+
+    def _made(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
+        began = time.perf_counter()
+        try:
+            return _compiled(together, stack, inputs, targets)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self.refusal = described(error)
+            return together.step
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def pays(steps: int) -> bool:
+    """Whether compiling is worth its time for so many steps of single networks."""
+    return steps >= _WORTHWHILE
+
+
+def _shapes(stack: Stack, inputs: Samples, targets: Samples) -> Any:
+    leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
+    return str(structure), tuple((tuple(t.shape), t.dtype, t.device) for t in leaves)
+
+
+def _compiled(together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
+    """Traced to tensor operations, compiled, and run once on a copy, since compilers set to work at the first call."""
+    leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
+    program = _program(_traced(together, stack, structure, leaves))
+
+    def step(stack: Stack, inputs: Samples, targets: Samples) -> Tensor:
+        with torch.no_grad():
+            return program(*pytree.tree_leaves((stack.parts, inputs, targets)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        step(stack.only(torch.arange(stack.members, device=leaves[0].device)), inputs, targets)
+    return step
+
+
+def _traced(together: Together, stack: Stack, structure: Any, leaves: Sequence[Tensor]) -> GraphModule:
+    """The step as a graph of tensor operations on the leaves of its arguments."""
+
+    def flat(*leaves: Tensor) -> Tensor:
+        parts, inputs, targets = pytree.tree_unflatten(leaves, structure)
+        return together.pure_step(Stack(stack.module, *parts), inputs, targets)
+
+    with warnings.catch_warnings(), training_mode(stack.module), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return make_fx(flat, tracing_mode="fake")(*leaves)
+
+
+def _program(graph: GraphModule) -> Callable[..., Any]:
+    """The compiled form of a graph, the one at hand where the same was compiled before."""
+    text = _text(graph)
+    if text is None:
+        return torch.compile(graph, dynamic=False)
+    if text not in _kept:
+        while len(_kept) >= _MOST_KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[text] = torch.compile(graph, dynamic=False)
+    return _kept[text]
+
+
+def _text(graph: GraphModule) -> str | None:
+    """All that a graph computes and of what shapes; None where it holds tensors of its own."""
+    if any(node.op == "get_attr" for node in graph.graph.nodes):
+        return None
+    return graph.print_readable(print_output=False)
