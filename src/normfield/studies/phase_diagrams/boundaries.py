@@ -32,7 +32,7 @@ class Line:
     theory
         log₁₀η* of each theory.
     inside
-        How many cells lie above the boundary, and in how many of these no run explodes.
+        How many cells lie above the first that explodes, and in how many of these no run does.
     """
 
     value: float
@@ -101,8 +101,10 @@ def first_rate(rates: np.ndarray, happens: np.ndarray) -> float:
 
 
 def _inside(explodes: np.ndarray) -> tuple[int, int]:
-    """Cells above the first that explodes, and those of them that do not."""
-    above = explodes[int(np.argmax(explodes)) + 1 :] if np.any(explodes) else explodes[:0]
+    """Cells above the first that explodes, and those of them that do not; none where there is no boundary."""
+    if explodes[0] or not np.any(explodes):
+        return 0, 0
+    above = explodes[int(np.argmax(explodes)) + 1 :]
     return len(above), int(np.sum(~above))
 
 
