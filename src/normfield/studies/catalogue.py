@@ -11,6 +11,7 @@ from normfield.studies.frame import Study
 
 # A study's file is its name with underscores, loaded when asked for, so that a study of theory never waits for torch.
 _NAMES = (
+    "bjorck-learning-rates",
     "cross-batch-correlation",
     "explosion-rate-scans",
     "kernel-against-measurement",
@@ -19,7 +20,10 @@ _NAMES = (
     "wei-fig-1",
     "wei-fig-2",
     "wei-fig-3",
+    "wei-fig-4",
     "yang-fig-1",
+    "yang-fig-2",
+    "yang-fig-4",
 )
 
 

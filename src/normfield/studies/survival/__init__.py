@@ -1,0 +1,1 @@
+"""Which learning rates a network survives, with batch norm and without."""
