@@ -3,6 +3,5 @@
 from normfield.train.boundary_lines.column import BoundaryColumn
 from normfield.train.boundary_lines.line import BoundaryLine
 from normfield.train.boundary_lines.search import trace_boundary
-from normfield.train.boundary_lines.theory import TheoryLine
 
-__all__ = ["BoundaryColumn", "BoundaryLine", "TheoryLine", "trace_boundary"]
+__all__ = ["BoundaryColumn", "BoundaryLine", "trace_boundary"]

@@ -1,4 +1,4 @@
-"""What a trace is asked, read and checked: its axis, its first guesses, its limits, and what theory says."""
+"""What a trace is asked, read and checked: its axis, its first guesses, its limits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from normfield.errors import InvalidInput, NotCovered
+from normfield.errors import InvalidInput
 from normfield.sweep import Cell, Grid
-from normfield.train.boundary_lines.theory import TheoryLine, theory_lines
 from normfield.train.brackets import LIMITS
 from normfield.train.settings import positive
-from normfield.train.sweeps import TrainingTask
+from normfield.train.sweeps.theory_rates import TheoryRates
 
 TRACED = ("learning_rate", "seed")
 _START = 0.1
@@ -36,19 +35,7 @@ def one_axis(axis: Any) -> tuple[str, tuple[Cell, ...]]:
     return names[0], tuple(grid.axes[names[0]])
 
 
-def theory_of(
-    task: TrainingTask, axis: str, values: Sequence[Cell], momentum: float, loss: Any, optimizer: str
-) -> tuple[tuple[TheoryLine, ...], str]:
-    """The lines of theory and how they were taken, or none with the reason."""
-    if loss != "squared" or optimizer != "sgd" or axis == "loss":
-        return (), "η* is the limit of the squared loss under plain or heavy-ball steps"
-    try:
-        return theory_lines(task, axis, values, momentum), "at infinite width"
-    except NotCovered as reason:
-        return (), str(reason)
-
-
-def guide(start: Any, lines: Sequence[TheoryLine], columns: int, limits: tuple[float, float]) -> list[float]:
+def guide(start: Any, lines: Sequence[TheoryRates], columns: int, limits: tuple[float, float]) -> list[float]:
     """log₁₀ of the first guess at each column: what was given, η* of the first line where it has them all, or 0.1."""
     if start is not None:
         given = list(start) if isinstance(start, Sequence) else [start] * columns

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from normfield.sweep import Cell
 from normfield.train.boundaries import BRACKETED
 from normfield.train.boundary_lines.column import BoundaryColumn
 from normfield.train.boundary_lines.shown import columns_table, line_figure, written
-from normfield.train.boundary_lines.theory import TheoryLine
+from normfield.train.sweeps.boundary_columns import Offset, offset_from
+from normfield.train.sweeps.theory_rates import TheoryRates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,25 +32,6 @@ class TracedRun:
 
 
 @dataclass(frozen=True)
-class Offset:
-    """How far the measured boundary lies from a theory line, in decades of the learning rate.
-
-    Attributes
-    ----------
-    mean
-        Of log₁₀(boundary/η*) over the columns that have both; above 0 networks train above η*.
-    scatter
-        Its standard deviation; None with fewer than two columns.
-    columns
-        How many have both.
-    """
-
-    mean: float
-    scatter: float | None
-    columns: int
-
-
-@dataclass(frozen=True)
 class BoundaryLine:
     """The learning rate above which training diverges, along an axis.
 
@@ -63,9 +44,8 @@ class BoundaryLine:
     runs
         Every training that was needed, in the order of columns and seeds.
     theory
-        η* along the axis by theory; empty with ``theory_status`` saying why.
-    theory_status
-        "as given" or the reason.
+        η* along the axis at infinite width, with batch norm in training mode ("batch") and as published; with the
+        reason where there is none.
     status
         "bracketed", or how many columns were not and why.
     resolution
@@ -83,8 +63,7 @@ class BoundaryLine:
     axis: str
     columns: tuple[BoundaryColumn, ...]
     runs: tuple[TracedRun, ...]
-    theory: tuple[TheoryLine, ...]
-    theory_status: str
+    theory: tuple[TheoryRates, ...]
     status: str
     resolution: float
     restarts: int
@@ -115,7 +94,8 @@ class BoundaryLine:
     @property
     def offsets(self) -> dict[str, Offset]:
         """Distance from each theory line, by its name; lines that share no column with the boundary are left out."""
-        found = {line.name: self._offset(line) for line in self.theory}
+        boundaries = [column.log10 for column in self.columns]
+        found = {line.name: offset_from(boundaries, line.log10) for line in self.theory}
         return {name: offset for name, offset in found.items() if offset is not None}
 
     def to_frame(self) -> pd.DataFrame:
@@ -125,7 +105,7 @@ class BoundaryLine:
         return pd.DataFrame(self._rows())
 
     def to_json(self) -> str:
-        """JSON object keyed like the attributes; what is missing is null, ``status`` and ``theory_status`` say why."""
+        """JSON object keyed like the attributes; what is missing is null, ``status`` or ``reason`` says why."""
         plain = {
             "axis": self.axis,
             "columns": self._rows(),
@@ -135,11 +115,12 @@ class BoundaryLine:
                 for boundary in column.boundaries
             ],
             "runs": [asdict(run) for run in self.runs],
+            "theory": [asdict(line) for line in self.theory],
             "offsets": {name: asdict(offset) for name, offset in self.offsets.items()},
             "full_grid_runs": self.full_grid_runs,
             "share_of_full_grid": self.share_of_full_grid,
         }
-        names = ("theory_status", "status", "resolution", "restarts", "seed", "settings", "reused", "seconds")
+        names = ("status", "resolution", "restarts", "seed", "settings", "reused", "seconds")
         return json.dumps(finite({**plain, **{name: getattr(self, name) for name in names}}))
 
     def plot(self) -> PlotlyFigure:
@@ -157,15 +138,6 @@ class BoundaryLine:
 
     def __str__(self) -> str:
         return written(self)
-
-    def _offset(self, line: TheoryLine) -> Offset | None:
-        pairs = zip(self.columns, line.log10, strict=True)
-        apart = [column.log10 - x for column, x in pairs if column.log10 is not None and x is not None]
-        if not apart:
-            return None
-        return Offset(
-            statistics.fmean(apart), statistics.stdev(apart) if len(apart) > 1 else None, len(apart)
-        )
 
     def _rows(self) -> list[dict[str, Any]]:
         return [

@@ -13,13 +13,14 @@ from normfield.seeds import whole_seed
 from normfield.sweep import Cell
 from normfield.sweep.tracing import BoundaryTrace
 from normfield.train.boundaries import BRACKETED
-from normfield.train.boundary_lines.asked import TRACED, guide, limits_of, one_axis, theory_of
+from normfield.train.boundary_lines.asked import TRACED, guide, limits_of, one_axis
 from normfield.train.boundary_lines.column import BoundaryColumn
 from normfield.train.boundary_lines.line import BoundaryLine
 from normfield.train.boundary_lines.trained import InMemory, InStore
 from normfield.train.boundary_lines.waves import Waves
 from normfield.train.settings import positive, whole
 from normfield.train.sweeps import TrainingTask
+from normfield.train.sweeps.theory_columns import theory_along
 from normfield.train.trials import BUDGET_SPENT
 
 
@@ -111,7 +112,7 @@ def trace_boundary(
         optimizer=optimizer, samples=samples, precision=precision, compiled=compiled, every_epoch=False,
     )  # fmt: skip
     task.check([name, *TRACED])
-    lines, why = theory_of(task, name, values, momentum, loss, optimizer)
+    lines = theory_along(task, name, values)
     between = limits_of(limits)
     trace = BoundaryTrace(
         len(values),
@@ -130,7 +131,6 @@ def trace_boundary(
         columns=columns,
         runs=waves.ended_runs(),
         theory=lines,
-        theory_status=why,
         status=_status(columns, waves.stopped, budget),
         resolution=resolution,
         restarts=restarts,

@@ -13,7 +13,8 @@ from normfield.train.descent import DIVERGED
 
 if TYPE_CHECKING:
     from normfield.train.boundary_lines.column import BoundaryColumn
-    from normfield.train.boundary_lines.line import BoundaryLine, Offset
+    from normfield.train.boundary_lines.line import BoundaryLine
+    from normfield.train.sweeps.boundary_columns import Offset
 
 
 def line_figure(found: BoundaryLine) -> Figure:
@@ -90,14 +91,14 @@ def _ending(found: BoundaryLine) -> list[str]:
     if share is not None:
         cost += f"; a full grid of the same resolution and span has {found.full_grid_runs:,} ({share:.1%})"
     theory = [f"  {_offset_line(name, offset)}" for name, offset in found.offsets.items()]
-    missing = [] if found.theory else [f"  no line of theory: {found.theory_status}"]
-    return [f"{cost}, {found.seconds:.1f} s", *theory, *missing]
+    missing = dict.fromkeys(line.reason for line in found.theory if line.reason)
+    return [f"{cost}, {found.seconds:.1f} s", *theory, *(f"  where there is no η*: {why}" for why in missing)]
 
 
 def _offset_line(name: str, offset: Offset) -> str:
-    side = "above" if offset.mean >= 0 else "below"
+    side = "above" if offset.median >= 0 else "below"
     scatter = "" if offset.scatter is None else f", scatter {offset.scatter:.2f}"
-    return f"theory, {name}: runs diverge {abs(offset.mean):.2f} decades {side} η*{scatter}"
+    return f"theory, {name}: runs diverge {abs(offset.median):.2f} decades {side} η*{scatter}"
 
 
 def _boundary(columns: Sequence[BoundaryColumn], x: Sequence[float]) -> Series:

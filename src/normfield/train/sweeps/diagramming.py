@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from normfield.errors import InvalidInput
-from normfield.network import Network
 from normfield.seeds import whole_seed
 from normfield.sweep import Cell, Grid, Progress, Store, Sweep, read_sweep, resume_sweep, run_sweep
 from normfield.train.epochs import Probes
 from normfield.train.settings import positive, whole
-from normfield.train.sweeps.boundary_columns import boundary_columns
 from normfield.train.sweeps.diagram import PhaseDiagram
-from normfield.train.sweeps.pixels import ended_run, pixel_rows
-from normfield.train.sweeps.theory_rates import Column, TheoryRates, theory_rates
+from normfield.train.sweeps.reading_diagrams import diagram_of
 from normfield.train.sweeps.training_task import TrainingTask
 
 _VALUES = ("test_loss", "test_accuracy", "final_loss")
@@ -131,25 +128,16 @@ def phase_diagram(
     }
     sweep = _swept(task, grid, store, memory, crew)
     columns, rates = tuple(grid.axes[axis]), sorted(map(float, _numbers(grid.axes[_RATE])))
-    trials = list(sweep.results())
-    runs = [ended_run(trial.point, trial.outcome, axis, shown) for trial in trials]
-    return PhaseDiagram(
+    return diagram_of(
+        sweep,
+        list(sweep.results()),
+        task,
         axis=axis,
-        columns=boundary_columns(
-            [run for run in runs if run is not None],
-            columns,
-            rates,
-            restarts,
-            largest_is_best=shown == "test_accuracy",
-        ),
-        learning_rates=tuple(rates),
-        pixels=pixel_rows(trials, axis, columns, rates, shown),
-        value=shown,
+        columns=columns,
+        rates=rates,
         restarts=restarts,
         seed=seed,
-        theory=_theory(task, axis, columns),
-        settings=task.settings,
-        sweep=sweep,
+        value=shown,
         seconds=time.monotonic() - began,
     )
 
@@ -208,25 +196,6 @@ def _check_same_grid(task: TrainingTask, grid: Grid, store: Path) -> None:
             got=f"one of {len(keys)} other trials over {', '.join(kept.axes)}",
             instead="give the axes, restarts and seed that it was made with, or another file",
         )
-
-
-def _theory(task: TrainingTask, axis: str, columns: Sequence[Cell]) -> tuple[TheoryRates, ...]:
-    return theory_rates([_column(task, {axis: at}) for at in columns])
-
-
-def _column(task: TrainingTask, point: Mapping[str, Cell]) -> Column:
-    settings = {**task.settings, **point}
-    return Column(
-        _network(task, point), settings["loss"], str(settings["optimizer"]), float(settings["momentum"] or 0)
-    )
-
-
-def _network(task: TrainingTask, point: Mapping[str, Cell]) -> Network | None:
-    """A column's description; None without one, also where the user's function raises."""
-    try:
-        return task.network(point)
-    except (Exception, SystemExit):
-        return None
 
 
 def _numbers(values: Sequence[Cell]) -> list[float]:
