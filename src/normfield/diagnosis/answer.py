@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from normfield.train.suggestion.from_search import SearchSuggestion
+
 Status = Literal["answered", "not covered", "failed", "cut", "stopped"]
 
 #: The four answers, each dearer and nearer to the truth than the one before.
@@ -37,6 +39,8 @@ class Answer:
         Why there is no answer; empty where there is one.
     cut
         How it was shortened to fit the budget or the memory; empty where nothing was. ``assumes`` says it too.
+    suggestion
+        The rate to take that the trained answer's runs suggest; None elsewhere, and where they enclose no best.
     detail
         The full result: a MeanField, a BatchKernel, a Curvature or a CriticalLearningRate.
     """
@@ -51,6 +55,7 @@ class Answer:
     reason: str = ""
     detail: Any = None
     cut: str = ""
+    suggestion: SearchSuggestion | None = None
 
     @classmethod
     def without(cls, name: str, status: Status, reason: str, seconds: float = 0.0) -> Answer:
@@ -70,6 +75,8 @@ class Answer:
             found["max_learning_rate_interval"] = list(self.interval)
         if self.cut:
             found["cut"] = self.cut
+        if self.suggestion is not None:
+            found["suggested_learning_rate"] = self.suggestion.learning_rate
         reason = self.reason or ("training measures no curvature" if self.largest_eigenvalue is None else "")
         return found | ({"reason": reason} if reason else {}) | self._extras()
 

@@ -20,6 +20,7 @@ from normfield.errors import InvalidInput, NormfieldError
 from normfield.samples import count
 from normfield.train import CriticalLearningRate, critical_learning_rate
 from normfield.train.shown import interval_of
+from normfield.train.suggestion.from_search import suggested_by
 from normfield.train.trials import INTERRUPTED
 
 _BLIND_START = 0.1
@@ -128,8 +129,12 @@ def _no_time(asked: Asked, costs: Costs, clock: Clock) -> str:
 
 
 def _answer(found: CriticalLearningRate, asked: Asked, plan: Training, seconds: float) -> Answer:
+    suggestion = suggested_by(found.runs, found.best, found.loss)
     if found.value is None:
-        return Answer("trained", _status(found), seconds=seconds, reason=_why_not(found, plan), detail=found)
+        reason = _why_not(found, plan)
+        return Answer(
+            "trained", _status(found), seconds=seconds, reason=reason, detail=found, suggestion=suggestion
+        )
     cut = ", ".join(filter(None, [asked.batch_note, plan.cut, found.cut]))
     return Answer(
         name="trained",
@@ -140,6 +145,7 @@ def _answer(found: CriticalLearningRate, asked: Asked, plan: Training, seconds: 
         assumes=_words(found, plan) + (f" Cut: {cut}." if cut else ""),
         detail=found,
         cut=cut,
+        suggestion=suggestion,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from normfield.diagnosis.about_best_rate import rate_to_take
 from normfield.diagnosis.about_depth import gradients_by_layer
 from normfield.diagnosis.about_kernel import kernel_beside_measurement
 from normfield.diagnosis.about_limits import best_seen, first_steps, trained_edge, usable_rates
@@ -37,6 +38,7 @@ def find(
         trained_edge(asked, answers),
         best_seen(asked, answers),
         usable_rates(asked, answers),
+        rate_to_take(answers),
         smaller_gamma(subject, asked, answers),
         add_batch_norm(subject, asked, answers),
         gradients_by_layer(subject, asked, signals, profile),
