@@ -22,10 +22,11 @@ AXES = {"x": range(10), "y": [0.5, 1.5]}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A cluster of two cores that is there before a sweep and stays after it."""
+    """A cluster of two cores, and a GPU by its word, that is there before a sweep and stays after it."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    quiet = {"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False}
+    ray.init("local", num_cpus=2, num_gpus=1, **quiet)
     yield ray
     ray.shutdown()
 
@@ -60,6 +61,17 @@ def test_ray_workers_have_their_own_threads() -> None:
     seen = [trial.outcome.values for trial in sweep.results()]
     assert len({each["pid"] for each in seen} | {os.getpid()}) == 3
     assert {each["threads"] for each in seen} == {"1"}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("cluster")
+def test_two_ray_workers_share_a_gpu() -> None:
+    sweep = nf.run_sweep(
+        Circumstances(together=1), {"x": range(4)}, engine="ray", workers=2, gpus_per_worker=0.5
+    )
+    seen = {(trial.outcome.values["pid"], trial.outcome.values["gpus"]) for trial in sweep.results()}
+    assert len(seen) == 2
+    assert {gpus for _, gpus in seen} == {"0"}
 
 
 @pytest.mark.long
@@ -99,12 +111,13 @@ def test_what_cannot_travel_to_ray_workers_is_named(build: Any, told: str) -> No
     [
         (
             {"workers": 3},
-            "expected a Ray cluster with room for 3 workers of 1 core, got 2 cores and 0 GPUs, room for 2; "
+            "expected a Ray cluster with room for 3 workers of 1 core, got 2 cores and 1 GPUs, room for 2; "
             "give fewer workers, or start its machines first",
         ),
         (
-            {"workers": 1, "gpus_per_worker": 0.5},
-            " and 0.5 GPUs, got 2 cores and 0 GPUs, room for 0; give fewer workers, or start its machines first",
+            {"workers": 2, "gpus_per_worker": 0.75},
+            "expected a Ray cluster with room for 2 workers of 1 core and 0.75 GPUs, got 2 cores and 1 GPUs, "
+            "room for 1; give fewer workers, or start its machines first",
         ),
     ],
 )

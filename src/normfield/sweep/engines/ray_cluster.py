@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _STARTS = 3
 """How many workers in a row may end before they have the task."""
 _PATIENCE = 120.0
 """Seconds to wait for a worker while there is none."""
+_ANSWERS_WITHIN = 10.0
+"""Seconds in which an address must take a connection."""
 
 
 class _Serving:
@@ -127,6 +130,7 @@ class RayWorkers:
         """Begin a cluster or connect to one, quietly; one that is already connected is used, and left."""
         if ray.is_initialized():
             return
+        _check_answers(self._address)
         own: dict[str, Any] = {"num_cpus": self.workers * self._threads} if self._address is None else {}
         with inherited({"RAY_USAGE_STATS_ENABLED": "0"}):
             try:
@@ -223,6 +227,17 @@ def _reason(error: RayActorError) -> str:
     """What Ray says, in a line of bearable length."""
     told = in_a_line(error)
     return told if len(told) <= 300 else f"{told[:300]} …"
+
+
+def _check_answers(address: str | None) -> None:
+    """Whether anything listens at ``host:port``; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
 
 
 def _unreachable(address: str | None, error: Exception) -> InvalidInput:
