@@ -17,70 +17,69 @@ DIVERGED = "diverged"
 
 def begin_attempt(connection: sqlite3.Connection, group: int, driver: int, worker: str) -> int:
     """Write that a group is begun; the attempt's number, from 1."""
-    if _size(connection, group) is None:
+    _, attempts, is_done = _group(connection, group)
+    if is_done:
         raise InvalidInput(expected="a group that is still to be run", got=f"{group}, which has its results")
-    connection.execute("UPDATE groups SET attempts = attempts + 1 WHERE number = ?", (group,))
-    (attempt,) = connection.execute("SELECT attempts FROM groups WHERE number = ?", (group,)).fetchone()
-    connection.execute(
-        "INSERT INTO attempts (grp, attempt, driver, worker, started) VALUES (?, ?, ?, ?, ?)",
-        (group, attempt, driver, worker, time.time()),
-    )
-    connection.execute("UPDATE totals SET attempts = attempts + 1")
-    return attempt
+    return _begin(connection, group, attempts + 1, driver, worker)
 
 
 def fail_attempt(connection: sqlite3.Connection, group: int, error: str) -> bool:
     """Close the group's last attempt with an error; False, and nothing written, where it has its results."""
-    if _size(connection, group) is None:
+    _, attempt, is_done = _group(connection, group)
+    if is_done:
         return False
     connection.execute("UPDATE groups SET failures = failures + 1 WHERE number = ?", (group,))
-    _end_attempt(connection, group, error)
+    _end(connection, group, attempt, error)
     return True
-
-
-def _end_attempt(connection: sqlite3.Connection, group: int, error: str | None) -> None:
-    """Close the group's last attempt."""
-    connection.execute(
-        "UPDATE attempts SET ended = ?, error = ? WHERE grp = ? AND ended IS NULL"
-        " AND attempt = (SELECT attempts FROM groups WHERE number = ?)",
-        (time.time(), _words(error), group, group),
-    )
 
 
 def commit_group(
     connection: sqlite3.Connection, group: int, outcomes: Sequence[Outcome], columns: Columns, driver: int
 ) -> bool:
     """Write a group's results; False, and nothing written, where it has them already."""
-    size = _size(connection, group)
-    if size is None:
+    size, attempt, is_done = _group(connection, group)
+    if is_done:
         return False
     if len(outcomes) != size:
         raise InvalidInput(expected=f"{size} outcomes for group {group}", got=f"{len(outcomes)}")
-    trials = [
-        trial
-        for (trial,) in connection.execute("SELECT trial FROM seats WHERE grp = ? ORDER BY seat", (group,))
-    ]
-    if not _is_begun(connection, group):
-        begin_attempt(connection, group, driver, "")
+    seats = connection.execute("SELECT trial FROM seats WHERE grp = ? ORDER BY seat", (group,))
+    trials = [trial for (trial,) in seats]
     _write_results(connection, trials, outcomes, columns)
     _write_curves(connection, trials, outcomes, columns)
     connection.execute("UPDATE groups SET committed = ? WHERE number = ?", (time.time(), group))
-    _end_attempt(connection, group, None)
+    if not _end(connection, group, attempt, None):
+        _begin(connection, group, attempt + 1, driver, "")
+        _end(connection, group, attempt + 1, None)
     _count(connection, outcomes)
     return True
 
 
-def _size(connection: sqlite3.Connection, group: int) -> int | None:
-    """How many trials a group that is still to be run has; None where it has its results."""
-    row = connection.execute("SELECT size, committed FROM groups WHERE number = ?", (group,)).fetchone()
+def _group(connection: sqlite3.Connection, group: int) -> tuple[int, int, bool]:
+    """How many trials it has, its last attempt, and whether it has its results."""
+    row = connection.execute(
+        "SELECT size, attempts, committed IS NOT NULL FROM groups WHERE number = ?", (group,)
+    ).fetchone()
     if row is None:
         raise InvalidInput(expected="the number of a group in the store", got=f"{group}")
-    return row[0] if row[1] is None else None
+    return row[0], row[1], bool(row[2])
 
 
-def _is_begun(connection: sqlite3.Connection, group: int) -> bool:
-    open_one = "SELECT 1 FROM attempts WHERE grp = ? AND ended IS NULL"
-    return connection.execute(open_one, (group,)).fetchone() is not None
+def _begin(connection: sqlite3.Connection, group: int, attempt: int, driver: int, worker: str) -> int:
+    connection.execute("UPDATE groups SET attempts = ? WHERE number = ?", (attempt, group))
+    connection.execute(
+        "INSERT INTO attempts (grp, attempt, driver, worker, started) VALUES (?, ?, ?, ?, ?)",
+        (group, attempt, driver, worker, time.time()),
+    )
+    return attempt
+
+
+def _end(connection: sqlite3.Connection, group: int, attempt: int, error: str | None) -> bool:
+    """Close an attempt; False where none of that number is open."""
+    closed = connection.execute(
+        "UPDATE attempts SET ended = ?, error = ? WHERE grp = ? AND attempt = ? AND ended IS NULL",
+        (time.time(), _words(error), group, attempt),
+    )
+    return closed.rowcount == 1
 
 
 def _write_results(

@@ -76,8 +76,7 @@ CREATE TABLE totals (
     diverged INTEGER NOT NULL,
     groups INTEGER NOT NULL,
     groups_done INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
     seconds REAL NOT NULL
 );
-INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0, 0, 0.0);
+INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0, 0.0);
 """

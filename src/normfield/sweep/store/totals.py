@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_COUNTED = ("trials", "finished", "failed", "diverged", "groups", "groups_done", "attempts", "seconds")
+_COUNTED = ("trials", "finished", "failed", "diverged", "groups", "groups_done", "seconds")
 _WINDOW = 200
 """Attempts over which the rate is taken."""
 
@@ -81,7 +81,8 @@ def read_status(connection: sqlite3.Connection) -> SweepStatus:
         " AND ended IS NOT NULL AND error IS NULL",
         (_WINDOW,),
     ).fetchall()
-    return SweepStatus(**counts, rate=_rate(recent), last_commit=_last_commit(recent))
+    (attempts,) = connection.execute("SELECT coalesce(max(number), 0) FROM attempts").fetchone()
+    return SweepStatus(**counts, attempts=attempts, rate=_rate(recent), last_commit=_last_commit(recent))
 
 
 def _rate(recent: list[tuple[float, float, int]]) -> float | None:
