@@ -120,12 +120,12 @@ def _kind(value: Any) -> str:
 
 
 def _code_of(function: FunctionType) -> str:
-    """Its text, or its instructions where there is no file to read it from."""
+    """Its text, with its constants since several may share a line; its instructions where there is no text."""
+    code = function.__code__
+    constants = [each for each in code.co_consts if isinstance(each, _PLAIN)]
     try:
-        return inspect.getsource(function)
+        return f"{inspect.getsource(function)} {constants}"
     except (OSError, TypeError):
-        code = function.__code__
-        constants = [each for each in code.co_consts if isinstance(each, _PLAIN)]
         return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 

@@ -173,7 +173,7 @@ class PhaseDiagram:
             if line.name == name:
                 return line
         raise InvalidInput(
-            expected=f"a line among {', '.join(line.name for line in self.theory)}", got=repr(name)
+            expected=f"a line among {', '.join(line.name for line in self.theory) or 'none'}", got=repr(name)
         )
 
     def _column_row(self, i: int) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def phase_diagram(
     probes: Probes | None = None,
     memory: float | None = None,
     device: str | None = None,
+    threads: int | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> PhaseDiagram:
     """Train over a grid of learning rates and another axis, and say where it diverges, beside theory's line.
@@ -74,7 +75,7 @@ def phase_diagram(
         As for `run_sweep`.
     loss, batch_size, epochs, steps, momentum, optimizer, samples, shared_order, precision, compiled, device
         As for `TrainingTask`.
-    divergence_factor, probes
+    divergence_factor, probes, threads
         As for `TrainingTask`.
     progress : callable, optional
         Called with `Progress` after every group of trials.
@@ -116,6 +117,7 @@ def phase_diagram(
         divergence_factor=divergence_factor,
         probes=probes,
         device=device,
+        threads=threads,
     )
     task.check(tuple(grid.axes))
     shown = _value(value, task)

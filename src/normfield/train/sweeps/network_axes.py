@@ -137,6 +137,9 @@ def _hidden(network: Network) -> list[Layer]:
 
 
 def _is_repeated(network: Network) -> bool:
+    """Whether its hidden layers are one block over and over."""
+    if any(isinstance(layer, Residual) for layer in network.layers):
+        return False
     try:
         with_depth(network, 2)
     except InvalidInput:

@@ -14,7 +14,7 @@ from normfield.train.ensemble.optimizers import RULES
 from normfield.train.epochs import Probes, as_recording
 from normfield.train.identity import function_words
 from normfield.train.losses import as_training_loss
-from normfield.train.settings import Settings, positive
+from normfield.train.settings import Settings, positive, whole
 
 #: Axes of training itself, which every task has.
 OWN_AXES = ("learning_rate", "momentum", "seed", "batch_size", "loss")
@@ -52,6 +52,7 @@ class TaskSettings:
     probes: Probes | None
     memory: float | None
     device: str | None
+    threads: int | None
     _accepted: dict[str, set[Any]] = field(
         default_factory=lambda: {name: set() for name in OWN_AXES}, repr=False
     )
@@ -63,6 +64,8 @@ class TaskSettings:
         whole_seed(self.seed)
         if self.learning_rate is not None:
             positive(self.learning_rate, "learning_rate")
+        if self.threads is not None:
+            whole(self.threads, "threads", 1)
         if self.memory is not None:
             positive(self.memory, "memory")
         for name, among in (("optimizer", tuple(RULES)), ("precision", _PRECISIONS), ("compiled", _COMPILED)):
@@ -75,7 +78,7 @@ class TaskSettings:
         functions = {name: function_words(probe) for name, probe in (self.probes or {}).items()}
         return {
             **{name: getattr(self, name) for name in OWN_AXES},
-            **{name: getattr(self, name) for name in (*_COMMON, "memory", "device")},
+            **{name: getattr(self, name) for name in (*_COMMON, "memory", "device", "threads")},
             "loss": self.loss if isinstance(self.loss, str) else function_words(self.loss),
             "probes": "; ".join(f"{name}: {words}" for name, words in functions.items()) or None,
         }
@@ -91,11 +94,7 @@ class TaskSettings:
     def of_ensemble(self, batch_size: Any, loss: Any) -> dict[str, Any]:
         """The arguments of `train_ensemble` besides build, data and members."""
         room = {} if self.memory is None else {"memory": self.memory}
-        common = {name: getattr(self, name) for name in _COMMON[:6]}
-        if self.precision is not None:
-            common["precision"] = self.precision
-        if self.compiled != "auto":
-            common["compiled"] = self.compiled
+        common = {name: getattr(self, name) for name in _COMMON}
         return {**common, **room, "probes": self.probes, "batch_size": batch_size, "loss": loss}
 
     def check_values(self, points: Sequence[Point]) -> None:

@@ -22,6 +22,7 @@ from normfield.train.sweeps.makers import FromNetwork, maker_of
 from normfield.train.sweeps.portable import check_portable
 from normfield.train.sweeps.room import bytes_of_member
 from normfield.train.sweeps.task_settings import OWN_AXES, TaskSettings
+from normfield.train.sweeps.threads import limited_threads
 from normfield.train.sweeps.trials import Trial, trained, trial_at
 
 # Members of a group, the unit of what is committed and run again: enough for an ensemble to share its cost (on a GPU,
@@ -63,6 +64,8 @@ class TrainingTask:
         Bytes for one ensemble; larger groups train one part after another.
     device : str, optional
         Where modules are moved to; by default they stay where `build` makes them.
+    threads : int, optional
+        Of torch while it runs; the last digits of results depend on it. By default as the engine has it.
 
     Raises
     ------
@@ -102,6 +105,7 @@ class TrainingTask:
         probes: Probes | None = None,
         memory: float | None = None,
         device: str | None = None,
+        threads: int | None = None,
     ) -> None:
         self._how = TaskSettings(
             loss=loss,
@@ -120,6 +124,7 @@ class TrainingTask:
             probes=probes,
             memory=memory,
             device=device,
+            threads=threads,
         )
         self._maker = maker_of(build)
         self._data = LoadedData(data, samples, floats=isinstance(self._maker, FromNetwork))
@@ -239,6 +244,12 @@ class TrainingTask:
         """
         began = time.perf_counter()
         _ = self.data
+        with limited_threads(self._how.threads):
+            outcomes = self._outcomes(points)
+        share = (time.perf_counter() - began) / max(len(points), 1)
+        return [replace(outcome, seconds=share) for outcome in outcomes]
+
+    def _outcomes(self, points: Sequence[Point]) -> list[Outcome]:
         made = [trial_at(point, self._maker, self._how) for point in points]
         alike: dict[Hashable, dict[int, Trial]] = {}
         for i, trial in enumerate(made):
@@ -248,8 +259,7 @@ class TrainingTask:
         for trials in alike.values():
             found = trained(list(trials.values()), self._data, self._how)
             outcomes |= dict(zip(trials, found, strict=True))
-        share = (time.perf_counter() - began) / max(len(points), 1)
-        return [replace(outcomes[i], seconds=share) for i in range(len(points))]
+        return [outcomes[i] for i in range(len(points))]
 
     def _deciding(self, point: Point) -> Hashable:
         """The axes that decide what a point can train with, and its values there."""
