@@ -6,6 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
+from normfield.nets import build
 from normfield.network import Network
 from normfield.studies.curves import number
 from normfield.studies.frame import Row, Rows
@@ -46,15 +50,20 @@ def trained(settings: Settings, axis: Axis, column: Rows) -> list[Row]:
 
 def _runs(settings: Settings, panel: Panel, network: Network, column: Rows) -> Sequence[Run]:
     """Run by run, those of one cell together; restart k has the same weights and order of images in every cell."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def on_device(seed: int) -> nn.Module:
+        return build(network, seed).to(device)
+
     members = [
         Member(10 ** number(cell, "log10_eta"), MOMENTUM, int(number(cell, "seed")) + k)
         for cell in column
         for k in range(panel.restarts)
     ]
-    found = train_ensemble(
-        network, panel.images.load(), members, batch_size=settings.batch_size, epochs=panel.epochs
-    )
-    return found.runs
+    images = panel.images.load().shaped(network.input_shape)
+    return train_ensemble(
+        on_device, images, members, batch_size=settings.batch_size, epochs=panel.epochs
+    ).runs
 
 
 def _summary(runs: Sequence[Run]) -> dict[str, float | int | None]:
