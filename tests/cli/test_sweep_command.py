@@ -19,6 +19,7 @@ import normfield as nf
 from normfield.cli.sweep_axes import read_axes, read_axis
 from normfield.cli.sweep_display import shown_sweep
 from normfield.cli.sweep_file import expanded
+from normfield.cli.sweep_pictures import map_over
 from normfield.errors import InvalidInput
 from normfield.sweep import Outcome, Progress, Store
 
@@ -226,6 +227,67 @@ def test_a_sweep_of_other_making_is_refused_with_the_way_on(folder, monkeypatch,
         Path("a.db").unlink()
 
 
+def test_a_phase_diagram_is_drawn_with_theory(folder, monkeypatch, capsys):
+    answered(["sweep", "run", *SMALL, *AXES, "--out", "a.db"], monkeypatch, capsys)
+    text = answered(["sweep", "plot", "a.db", "--html", "a.html"], monkeypatch, capsys)
+    net = nf.mlp(inputs=64, width=8, depth=2, outputs=10)
+    axes = {"gamma": [0.3, 1.0], "learning_rate": [0.01, 0.1, 1.0]}
+    expected = nf.phase_diagram(net, "digits", axes, restarts=2, samples=128, epochs=1)
+    for gamma in ("0.3", "1"):
+        (line,) = [each for each in str(expected).splitlines() if each.startswith(f"  gamma = {gamma}:")]
+        assert line in text
+    assert expected.theory[0].log10[0] is not None
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert "Phase diagram over batch-norm scale" in page
+    assert "training mode" in page
+    answered(["sweep", "plot", "a.db", "--html", "b.html", "--value", "test_accuracy"], monkeypatch, capsys)
+    assert "test accuracy" in Path("b.html").read_text(encoding="utf-8")
+
+
+def test_a_diagram_of_a_sweep_made_in_python_says_that_theory_is_missing(folder, monkeypatch, capsys):
+    task = nf.TrainingTask(nf.mlp(64, 8, 2, 10), "digits", samples=128, epochs=1)
+    nf.run_sweep(task, {"gamma": [0.3, 1.0], "learning_rate": [0.1, 1.0], "seed": [0]}, "a.db")
+    code, out, err = called(["sweep", "plot", "a.db", "--html", "a.html"], monkeypatch, capsys)
+    assert code == 0, err
+    assert "theory is left out: " in err
+    assert "made in Python" in err
+    assert "gamma = 0.3" in out
+
+
+def test_other_axes_are_drawn_as_a_map_or_a_line(folder, monkeypatch, capsys):
+    points = [
+        {"depth": d, "phi": phi, "eps": e} for d in (2, 3) for phi in ("relu", "tanh") for e in (0.1, 1)
+    ]
+    keys = [str(i) for i in range(len(points))]
+    settings = {"data": "toy"}
+    with Store.create(
+        "a.db", axes=list(points[0]), points=points, groups=[range(8)], keys=keys, settings=settings
+    ) as s:
+        s.commit(0, [Outcome({"status": "finished", "test_loss": i + 0.5}) for i in range(8)])
+    code, _, err = called(["sweep", "plot", "a.db", "--html", "a.html"], monkeypatch, capsys)
+    assert (code, Path("a.html").exists()) == (2, False)
+    assert "one or two axes with more than one value, got depth, phi, eps; draw only a part" in err
+    for at, words in {
+        ("--at", "eps=1"): "test_loss of 4 trials over depth, phi",
+        ("--at", "phi=tanh", "--at", "eps=0.1"): "test_loss of 2 trials over depth",
+        ("--at", "depth=3", "--at", "eps=1"): "test_loss of 2 trials over phi",
+    }.items():
+        assert words in answered(["sweep", "plot", "a.db", "--html", "a.html", *at], monkeypatch, capsys)
+    axes = {"depth": [2, 3], "phi": ["relu", "tanh"]}
+    read = map_over([*nf.read_sweep("a.db").results()][1::2], "depth", "phi", axes, "test_loss")
+    assert read.data[0]["z"] == [[1.5, 5.5], [3.5, 7.5]]
+    for arguments, words in {
+        ("--value", "loss"): "--value among test_loss, got loss",
+        ("--at", "width=3"): "--at with an axis among depth, phi, eps, got width",
+        ("--at", "eps=3"): "at least one finished trial with eps=3",
+        ("--at", "eps=1,2"): "one value in --at NAME=VALUE",
+        ("--at", "eps"): "an axis as NAME=",
+    }.items():
+        code, _, err = called(["sweep", "plot", "a.db", "--html", "b.html", *arguments], monkeypatch, capsys)
+        assert (code, len(err.splitlines()), Path("b.html").exists()) == (2, 1, False)
+        assert words in err
+
+
 def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr("normfield.cli.sweep_display.time.monotonic", lambda: clock[0])
@@ -322,6 +384,10 @@ BAD = {
     "export without a target": (["export", "whole.db"], "Missing option '--to'"),
     "export to another kind": (["export", "whole.db", "--to", "a.xlsx"], ".csv"),
     "export over a file": (["export", "whole.db", "--to", "there.csv"], "there.csv"),
+    "plot without a page": (["plot", "whole.db"], "Missing option '--html'"),
+    "plot into no folder": (["plot", "whole.db", "--html", "no/a.html"], "an existing folder"),
+    "plot of nothing finished": (["plot", "whole.db", "--html", "a.html"], "at least one finished trial"),
+    "plot of no store": (["plot", "given.py", "--html", "a.html"], "given.py"),
     "another command": (["stop"], "No such command 'stop'"),
 }
 

@@ -113,7 +113,9 @@ def _end(found: Sweep, path: Path, as_json: bool) -> None:
     with Store.open(path) as store:
         click.echo(status_json(store) if as_json else "\n".join([status_lines(store), *found.notes]))
     if not as_json:
-        click.echo(f"next: normfield sweep export {place} --to map.csv")
+        click.echo(
+            f"next: normfield sweep plot {place} --html map.html, normfield sweep export {place} --to map.csv"
+        )
 
 
 def _names() -> list[str]:
