@@ -179,6 +179,30 @@ def test_resuming_a_finished_sweep_runs_nothing(tmp_path: Path) -> None:
     assert nf.resume_sweep(tmp_path / "s.db", Refusing()).status.attempts == 6
 
 
+def test_failed_groups_are_run_again_where_that_is_asked_for(tmp_path: Path) -> None:
+    class Mended(RaisingAtThree):
+        @property
+        def settings(self) -> dict[str, str]:  # type: ignore[override]
+            return {"kind": "RaisingAtThree"}
+
+        def run(self, points: Sequence[Point]) -> Sequence[Outcome]:
+            return Hashing.run(self, points)
+
+    path = tmp_path / "s.db"
+    broken = nf.run_sweep(RaisingAtThree(), AXES, path, retries=0)
+    assert broken.status.failed == 6
+    assert nf.resume_sweep(path, Mended()).status == broken.status
+    mended = nf.resume_sweep(path, Mended(), again=True)
+    whole = nf.run_sweep(Mended(), AXES)
+    assert values(mended) == values(whole)
+    counts, expected = mended.status, whole.status
+    assert (counts.finished, counts.failed, counts.diverged) == (20, 0, expected.diverged)
+    assert (counts.groups_done, counts.seconds) == (6, pytest.approx(expected.seconds))
+    assert counts.attempts == 8
+    before = {trial.key: trial.outcome.values for trial in whole.results()}
+    assert all(before[key] == found[2] for key, found in values(mended).items())
+
+
 def test_another_version_since_it_was_made_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     place = {"axes": ["x"], "points": [{"x": 1}], "groups": [[0]], "keys": ["a"]}

@@ -117,6 +117,7 @@ def resume_sweep(
     workers: int | None = None,
     address: str | None = None,
     gpus_per_worker: float = 0.0,
+    again: bool = False,
     retries: int = 2,
     progress: Callable[[Progress], object] | None = None,
 ) -> Sweep:
@@ -130,6 +131,8 @@ def resume_sweep(
         A file that `run_sweep` made.
     task : Task
         The same task: its settings are compared with those in the store.
+    again : bool
+        Run groups with a failed trial again, as wholes; e.g. where workers were lost for want of memory.
     engine, workers, address, gpus_per_worker, retries, progress
         As of `run_sweep`.
 
@@ -153,13 +156,16 @@ def resume_sweep(
         task.check(tuple(kept.axes))
         threads = threads_kept(kept.environment) or threads_of(engine, workers, address, own_threads())
         notes = differences(kept.environment, circumstances(engine, 1, threads))
-        if kept.status().complete:
+        status = kept.status()
+        if status.complete and not (again and status.failed):
             return swept(place, notes=notes)
         crew = engine_named(
             engine, workers=workers, address=address, gpus_per_worker=gpus_per_worker, threads=threads
         )
         try:
             crew.start(task)
+            if again:
+                kept.reopen_failed()
             interrupted = drive(kept, crew, retries=retries, progress=progress)
         finally:
             crew.stop()

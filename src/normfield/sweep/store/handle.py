@@ -30,6 +30,7 @@ from normfield.sweep.store.exports import check_target, write_table
 from normfield.sweep.store.file_header import check_file
 from normfield.sweep.store.frames import frame_of
 from normfield.sweep.store.records import Group, Trial
+from normfield.sweep.store.reopening import reopen_failed
 from normfield.sweep.store.tables import Table, curve_table, trial_table
 from normfield.sweep.store.totals import SweepStatus, read_status
 from normfield.sweep.store.waves import add_wave, check_room
@@ -223,6 +224,11 @@ class Store:
         """Write why an attempt died; the group is still to be run. False where it has its results already."""
         with self._writing() as connection:
             return fail_attempt(connection, number, error)
+
+    def reopen_failed(self) -> int:
+        """Have every group with a failed trial run again, as a whole: its results are taken back; how many groups."""
+        with self._writing() as connection:
+            return reopen_failed(connection)
 
     def add(self, points: Iterable[Point], groups: Iterable[Sequence[int]], keys: Iterable[str]) -> range:
         """Add a wave of trials, all or none; the numbers of its groups.
