@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ class Curves:
     def time(self) -> float:
         """After which share of the epochs γ = 0.1 has the accuracy that γ = 1 ends with; NaN where it never has."""
         reached = np.flatnonzero(self.small.mean(axis=0) >= self.usual.mean(axis=0)[-1])
-        return (reached[0] + 1) / self.small.shape[1] if reached.size else np.nan
+        return float(reached[0] + 1) / self.small.shape[1] if reached.size else math.nan
 
 
 def _curves(rows: Rows, architecture: str, kind: str) -> Curves:
@@ -115,7 +116,7 @@ def _figure(rows: Rows, architecture: str) -> Figure:
                     style,  # type: ignore[arg-type]
                     low=mean - spread if kind == TEST else None,
                     high=mean + spread if kind == TEST else None,
-                    group=f"γ = {gamma:g} (line: test, dashed: training)",
+                    group=f"γ = {gamma:g}",
                 )
             )
     test = _curves(rows, architecture, TEST)
@@ -126,8 +127,8 @@ def _figure(rows: Rows, architecture: str) -> Figure:
         "accuracy (%)",
         title=f"{architecture}: over the epochs γ = 0.1 is {_signed(test.leads.mean())} points of test accuracy "
         f"{'ahead of' if test.leads.mean() >= 0 else 'behind'} γ = 1",
-        caption=f"Means over {runs} runs, which begin at the same weights for both γ; bands: their spread. Training "
-        "accuracy is over each epoch's shifted and mirrored images, before each step.",
+        caption="Lines: test images; dashed: each epoch's shifted and mirrored training images. Means over "
+        f"{runs} runs, which begin at the same weights for both γ; bands: their spread.",
     )
 
 
@@ -185,10 +186,10 @@ def _lead_check(rows: Rows, architecture: str, kind: str) -> Check:
 def _time_check(rows: Rows, architecture: str) -> Check:
     curves = _curves(rows, architecture, TRAIN)
     epochs, share = len(curves.epochs), curves.time
-    after = "never" if np.isnan(share) else f"after {share * epochs:.0f} epochs"
+    when = "never" if math.isnan(share) else f"by epoch {share * epochs:.0f}"
     return Check(
-        f"{architecture}: the training accuracy that γ = 1 has after {epochs} epochs γ = 0.1 has {after}.",
-        1.0 + 1 / epochs if np.isnan(share) else share,
+        f"{architecture}: the training accuracy that γ = 1 has by epoch {epochs} γ = 0.1 has {when}.",
+        1.0 + 1 / epochs if math.isnan(share) else share,
         "share of the epochs (above 1: never)",
         f"after at most {SOONER:g} of the epochs",
         share <= SOONER,

@@ -15,7 +15,7 @@ from normfield.studies.frame import Row, Rows, Size, Study
 from normfield.studies.groups import sharing
 from normfield.studies.rate_rows import activation_words, trainable_depth
 from normfield.studies.trainability.maps import accuracy_map
-from normfield.studies.trainability.reach import BEYOND, UNTRAINED, by_depth, most, reach
+from normfield.studies.trainability.reach import BEYOND, UNTRAINED, by_depth, is_inside, most, reach
 from normfield.studies.trainability.training import Training, trained
 from normfield.studies.verdicts import Check, Verdict
 from normfield.theory import depth_limits
@@ -132,7 +132,7 @@ def _map(rows: Rows, scan: str) -> Figure:
         title=f"{_activation_words(far)}: networks train to a depth of {_reach_words(near)} at "
         f"{_value_words(near)}, of {_reach_words(far)} at {_value_words(far)}",
         caption=f"Line: theory at infinite width, nothing fitted; where it is not drawn it lies above, or gradients do "
-        f"not grow. {_NEARER[scan]}.",
+        f"not grow. Points: half of the test images right. {_NEARER[scan]}.",
     )
 
 
@@ -145,9 +145,9 @@ _NEARER = {
 
 def _reach_words(own: Rows) -> str:
     """The depth, and whether it may lie beyond those that were tried."""
-    depth, tried = reach(own), by_depth(own)[0]
-    beyond = " or more" if depth == tried[-1] else " or less" if depth == tried[0] else ""
-    return f"{depth:.0f}{beyond}"
+    depth = reach(own)
+    side = " or more" if depth == by_depth(own)[0][-1] else " or less"
+    return f"{depth:.0f}{'' if is_inside(own) else side}"
 
 
 def _activation_words(own: Rows) -> str:

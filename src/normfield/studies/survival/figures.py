@@ -67,7 +67,7 @@ def _figure(
                     np.arange(first, first + curves.shape[1]),
                     curves.mean(axis=0),
                     style,  # type: ignore[arg-type]
-                    group=f"η = {rate:g} (line: with batch norm, dashed: without)",
+                    group=f"η = {rate:g}",
                 )
             )
     runs = len({row["seed"] for row in rows})
@@ -77,8 +77,8 @@ def _figure(
         y_title,
         marks=marks,
         title=title,
-        caption=f"Means over {runs} runs, which begin at the same weights. A run that diverged counts as guessing from "
-        "then on.",
+        caption=f"Lines: with batch norm; dashed: without. Means over {runs} runs, which begin at the same weights; "
+        "one that diverged counts as guessing from then on.",
     )
 
 

@@ -36,6 +36,12 @@ def reach(rows: Rows) -> float:
     return float(depths[last] + share * (depths[last + 1] - depths[last]))
 
 
+def is_inside(rows: Rows) -> bool:
+    """Whether the depth down to which networks train lies between the depths tried."""
+    depths, _ = by_depth(rows)
+    return bool(depths[0] < reach(rows) < depths[-1])
+
+
 def by_depth(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Depths in rising order, and at each the mean accuracy of its networks."""
     depths, accuracies = column(rows, "depth"), column(rows, "trained_accuracy")
