@@ -13,6 +13,7 @@ from sweep_tasks import FailingAtThree, Hashing, Interrupted, NoCell, RaisingAtT
 import normfield as nf
 from normfield.errors import InvalidInput
 from normfield.sweep import Grid, Outcome, Point
+from normfield.sweep.engines import own_threads
 from normfield.sweep.store import Store
 
 AXES = {"x": range(10), "y": [0.5, 1.5]}
@@ -206,10 +207,20 @@ def test_failed_groups_are_run_again_where_that_is_asked_for(tmp_path: Path) -> 
 def test_another_version_since_it_was_made_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     place = {"axes": ["x"], "points": [{"x": 1}], "groups": [[0]], "keys": ["a"]}
-    environment = {"torch": "1.0", "threads": "1"}
+    environment = {"torch": "1.0", "threads": str(own_threads())}
     Store.create(path, **place, settings=Hashing().settings, environment=environment).close()  # type: ignore[arg-type]
     (note,) = nf.resume_sweep(path, Hashing()).notes
     assert note.startswith("made with torch 1.0, gone on with ")
+
+
+def test_other_threads_than_it_was_made_with_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    nf.run_sweep(Interrupted(folder=str(tmp_path)), AXES, tmp_path / "s.db")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    notes = nf.resume_sweep(tmp_path / "s.db", Interrupted(folder=str(tmp_path))).notes
+    assert notes == ("made with threads 3, gone on with 4: the last digits of results may differ",)
 
 
 def test_json_holds_every_trial_and_says_why_a_number_is_missing() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("normfield", "torch", "numpy")
-_COMPARED = (*_PACKAGES, "python", "machine")
+_COMPARED = (*_PACKAGES, "python", "machine", "threads")
 
 
 def circumstances(engine: str, workers: int, threads: int) -> dict[str, str]:

@@ -155,7 +155,8 @@ def resume_sweep(
         _check_same(kept.settings, task.settings)
         task.check(tuple(kept.axes))
         threads = threads_kept(kept.environment) or threads_of(engine, workers, address, own_threads())
-        notes = differences(kept.environment, circumstances(engine, 1, threads))
+        used = own_threads() if engine == "inline" else threads
+        notes = differences(kept.environment, circumstances(engine, workers or 1, used))
         status = kept.status()
         if status.complete and not (again and status.failed):
             return swept(place, notes=notes)

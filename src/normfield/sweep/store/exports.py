@@ -21,7 +21,7 @@ _WRITERS: dict[str, Callable[[Table, Path], None]] = {
 
 def check_target(path: Path, overwrite: bool) -> None:
     """Refuse a suffix without a writer, a file that is there, a missing package or folder, before any work."""
-    if path.suffix not in _WRITERS:
+    if path.suffix.lower() not in _WRITERS:
         raise InvalidInput(expected=f"a name that ends in {', '.join(_WRITERS)}", got=path.name)
     if path.exists() and not overwrite:
         raise InvalidInput(
@@ -29,14 +29,14 @@ def check_target(path: Path, overwrite: bool) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise InvalidInput(expected="a folder to export to", got=f"{path.parent}", instead="create it")
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         check_pyarrow()
 
 
 def write_table(table: Table, path: Path) -> None:
     """Write beside ``path`` and rename, so that a file of that name is never half there."""
     with _beside(path) as unfinished:
-        _WRITERS[path.suffix](table, unfinished)
+        _WRITERS[path.suffix.lower()](table, unfinished)
         unfinished.replace(path)
 
 
@@ -47,7 +47,9 @@ def _beside(path: Path) -> Iterator[Path]:
         yield unfinished
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise StoreError(f"{path} could not be written ({error.strerror}); the store is unchanged") from error
+        raise StoreError(
+            f"{path} could not be written ({error.strerror or error}); the store is unchanged"
+        ) from error
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

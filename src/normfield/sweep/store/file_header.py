@@ -84,8 +84,9 @@ def _head(path: Path) -> tuple[bytes, int]:
         began = partial(path).exists()
         raise InvalidInput(
             expected="the file of a store",
-            got=f"no file {path}" + (", but one whose making was cut short beside it" if began else ""),
-            instead="run the sweep again from its start" if began else "check the name",
+            got=f"no file {path}"
+            + (", but one beside it that is being made or was left half made" if began else ""),
+            instead="wait for it, or run the sweep from its start" if began else "check the name",
         ) from None
     except OSError as error:
         raise InvalidInput(

@@ -52,7 +52,7 @@ class _Gathered:
         import pandas as pd
 
         if isinstance(self._cells, array):
-            return pd.Series(np.frombuffer(self._cells, dtype=self._cells.typecode) if self._cells else [])
+            return pd.Series(np.asarray(self._cells))
         if self._type == "whole":
             return pd.Series(pd.array(self._cells, dtype="Int64"))
         return pd.Series(self._cells, dtype=None if self._type in ("text", "truth") else object)

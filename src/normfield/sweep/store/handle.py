@@ -129,7 +129,7 @@ class Store:
         try:
             facts = described(settings, recipe, environment)
             make(place, axes=axes, points=points, groups=groups, keys=keys, facts=facts)
-            return cls._driving(place, lock)
+            return cls._opened(place, writing(place), lock)
         except BaseException:
             lock.close()
             raise
@@ -148,17 +148,16 @@ class Store:
         place = Path(path).resolve()
         check_file(place)
         if not write:
-            return cls(place, reading(place), None)
+            return cls._opened(place, reading(place), None)
         lock = take_lock(place)
         try:
-            return cls._driving(place, lock)
+            return cls._opened(place, writing(place), lock)
         except BaseException:
             lock.close()
             raise
 
     @classmethod
-    def _driving(cls, path: Path, lock: sqlite3.Connection) -> Store:
-        connection = writing(path)
+    def _opened(cls, path: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None) -> Store:
         try:
             return cls(path, connection, lock)
         except BaseException:
@@ -283,7 +282,7 @@ class Store:
             return frame_of(trial_table(connection))
 
     def curves_frame(self) -> pd.DataFrame:
-        """Every number of every curve: key, group, curve, epoch from 1, value."""
+        """Every number of every curve: key, group, curve, epoch from 1, value; `export_curves` holds fewer at once."""
         with snapshot(self.path) as connection:
             return frame_of(curve_table(connection))
 
