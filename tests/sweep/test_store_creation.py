@@ -154,7 +154,7 @@ def test_a_maker_that_is_killed_leaves_no_store_and_the_next_one_begins_anew(tmp
     maker.wait()
     maker.stdout.close()
     with pytest.raises(
-        InvalidInput, match=r"no file \S+s.db, but one whose making was cut short beside it; run the"
+        InvalidInput, match=r"no file \S+s.db, but one beside it that is being made or was left half"
     ):
         Store.open(path)
     with make_store(path) as store:

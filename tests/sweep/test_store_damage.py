@@ -216,10 +216,12 @@ def _read(path: Path) -> tuple[int, int]:
 
 
 @pytest.fixture
-def open_folder(tmp_path, tmp_path_factory):
+def open_folder(tmp_path):
     """A folder that others can walk to; pytest's own are closed to them."""
-    for folder in (tmp_path, tmp_path_factory.getbasetemp(), tmp_path_factory.getbasetemp().parent):
-        folder.chmod(0o755)
+    if os.geteuid() == 0:
+        for folder in tmp_path.parents:
+            folder.chmod(folder.stat().st_mode | 0o111)
+    tmp_path.chmod(0o755)
     yield tmp_path
     tmp_path.chmod(0o755)
 

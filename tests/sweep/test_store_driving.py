@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import small_stores
-from small_stores import contents, drive, make_store
+from small_stores import contents, drive, make_store, outcomes
 
 from normfield.errors import InvalidInput
 from normfield.sweep import Store
@@ -59,6 +59,16 @@ def test_one_process_does_not_drive_twice_either(tmp_path):
             Store.open(tmp_path / "s.db", write=True)
         drive(store)
     Store.open(tmp_path / "s.db", write=True).close()
+
+
+def test_a_group_is_counted_once_even_where_the_lock_was_taken_away(tmp_path):
+    with make_store(tmp_path / "s.db") as first:
+        (tmp_path / "s.db.lock").unlink()
+        with Store.open(tmp_path / "s.db", write=True) as second:
+            group, *_ = first.pending()
+            assert second.commit(group.number, outcomes(group)) is True
+            assert first.commit(group.number, outcomes(group)) is False
+            assert first.status().finished == len(contents(first)) == len(group)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

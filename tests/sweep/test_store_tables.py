@@ -90,6 +90,18 @@ def test_a_column_is_of_the_narrowest_type_that_is_exact(kinds, type_):
     assert Column("any", kinds).type == type_
 
 
+def test_an_empty_frame_has_the_columns_and_types_too(tmp_path):
+    with make_store(tmp_path / "s.db") as empty:
+        types = empty.to_frame().dtypes
+    assert list(types.index) == ["key", "group", "gamma", "seed", "error", "seconds", "attempts"]
+    assert [str(types[name]) for name in ("group", "gamma", "seed", "seconds")] == [
+        "int64",
+        "float64",
+        "int64",
+        "float64",
+    ]
+
+
 def test_curves_come_as_a_long_table(store):
     frame = store.curves_frame()
     assert list(frame.columns) == ["key", "group", "curve", "epoch", "value"]
@@ -192,10 +204,10 @@ def test_curves_and_empty_tables_can_be_exported(store, tmp_path, suffix):
 
 
 def test_an_existing_file_is_replaced_only_when_that_is_asked_for(store, tmp_path):
-    target = tmp_path / "t.csv"
+    target = tmp_path / "t.CSV"
     target.write_text("mine")
     with pytest.raises(
-        InvalidInput, match=r"expected a new file to export to, got \S+t.csv, which is there; allow"
+        InvalidInput, match=r"expected a new file to export to, got \S+t.CSV, which is there; allow"
     ):
         store.export(target)
     assert target.read_text() == "mine"
