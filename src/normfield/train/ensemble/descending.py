@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from normfield.data.random_state import seeded_random_state
-from normfield.errors import InvalidInput
 from normfield.train.descent import CUT_SHORT, DIVERGED, Descent
 from normfield.train.ensemble.endings import end_infinite, endings, measured, record
 from normfield.train.ensemble.group import Group
 from normfield.train.ensemble.member import Member
 from normfield.train.ensemble.programs import Compilation
+from normfield.train.ensemble.refusal import NotVectorised
 from normfield.train.ensemble.schedule import Schedule
 from normfield.train.ensemble.stack import Stack, stacked
-from normfield.train.ensemble.vectorised import Shares, Together
+from normfield.train.ensemble.vectorised import Together
 from normfield.train.epochs import Epoch
 from normfield.train.prepared import Prepared
 from normfield.train.run import Run
@@ -42,7 +43,8 @@ class Training:
         schedule, prepared = self.schedule, self.schedule.prepared
         with seeded_random_state(members[0].seed):
             group = self._started(members, stacked(modules))
-            first = _vectorised(group, self.together, prepared)
+            with _told_of_the_model():
+                first = measured(group, self.together, prepared.evaluation, False).losses
             compiled = self.compilation.seconds
             self._descend(group, members)
             last = endings(group, self.together, prepared, schedule.recording)
@@ -93,23 +95,24 @@ class Training:
         for chunk in group.chunks:
             inputs, targets = self.schedule.batch(orders, chunk.places, i)
             step = self.compilation.step(self.together, chunk.stack, inputs, targets)
-            found.append(step(chunk.stack, inputs, targets))
+            with _told_of_the_model():
+                found.append(step(chunk.stack, inputs, targets))
         return found
 
 
-def _vectorised(group: Group, together: Together, prepared: Prepared) -> list[float]:
-    """Losses before the first step, of which the first pass complains of the model."""
+@contextmanager
+def _told_of_the_model() -> Iterator[None]:
+    """What a vectorised pass complains of is the model: in an evaluation or, with a batch for each member, in a step."""
     try:
-        found: Shares = measured(group, together, prepared.evaluation, False)
+        yield
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise InvalidInput(
+        raise NotVectorised(
             expected="a model whose operations torch.func.vmap can vectorise",
             got=str(error).splitlines()[0],
             instead="train such models one by one with train_once",
         ) from error
-    return found.losses
 
 
 def _run(member: Member, descent: Descent, first: float, prepared: Prepared, ending: Epoch | None) -> Run:

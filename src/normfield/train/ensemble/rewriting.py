@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn import functional as F
 
 from normfield.nets.modules import Pointwise, ResidualBlock
 from normfield.samples import Samples, arguments
@@ -138,31 +139,37 @@ def _by_batch(part: Any) -> bool:
 
 
 def _normalised(part: Any, x: Tensor, values: _Values, left_out: Tensor | None) -> Tensor:
-    """γ(x − m)/√(v + ε) + β, in float32 at least; `left_out` is what x lacks, (K, channels)."""
+    """Torch's batch norm of members × channels, in float32 at least; `left_out` is what x lacks, (K, channels)."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    shape = (x.shape[0], 1, x.shape[2], *(1,) * (x.dim() - 3))
-    if _by_batch(part):
-        over = (1, *range(3, x.dim()))
-        mean = x.mean(over, keepdim=True)
-        centred = x - mean
-        variance = centred.square().mean(over, keepdim=True)
-        if part.training and part.running_mean is not None:
-            moved = mean.view(shape[0], -1) if left_out is None else mean.view(shape[0], -1) + left_out
-            _follow(part, values, moved, variance.view(shape[0], -1), x[0, :, 0].numel())
-    else:
-        centred = x - values.of(part.running_mean).view(shape)
-        variance = values.of(part.running_var).view(shape)
-    scaled = centred * torch.rsqrt(variance + part.eps)
-    if part.weight is None:
-        return scaled
-    return scaled * values.of(part.weight).view(shape) + values.of(part.bias).view(shape)
+    weight, bias = (None if own is None else values.of(own).flatten() for own in (part.weight, part.bias))
+    if not _by_batch(part):
+        mean, variance = (values.of(own).flatten() for own in (part.running_mean, part.running_var))
+        return _members(F.batch_norm(_channels(x), mean, variance, weight, bias, False, 0.0, part.eps), x)
+    mean, variance = x.new_zeros(2, x.shape[0] * x.shape[2])
+    scaled = F.batch_norm(_channels(x), mean, variance, weight, bias, True, 1.0, part.eps)
+    if part.training and part.running_mean is not None:
+        mean, variance = mean.view(len(x), -1), variance.view(len(x), -1)
+        _follow(part, values, mean if left_out is None else mean + left_out, variance)
+    return _members(scaled, x)
 
 
-def _follow(part: Any, values: _Values, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Move the running statistics, as torch does: the variance with count − 1 below."""
+def _channels(x: Tensor) -> Tensor:
+    """(K, samples, C, …) as one batch of K·C channels, in the order in which the layers before leave it in memory."""
+    return x.mT.reshape(1, -1, x.shape[1]) if x.dim() == 3 else x.movedim(0, 1).flatten(1, 2)
+
+
+def _members(normalised: Tensor, like: Tensor) -> Tensor:
+    """The way back."""
+    if like.dim() == 3:
+        return normalised.view(like.shape[0], -1, like.shape[1]).mT
+    return normalised.unflatten(1, (like.shape[0], -1)).movedim(1, 0)
+
+
+def _follow(part: Any, values: _Values, mean: Tensor, variance: Tensor) -> None:
+    """Move the running statistics towards a batch's, as torch does."""
     steps = values.of(part.num_batches_tracked) + 1
     values.replace(part.num_batches_tracked, steps)
-    for own, new in ((part.running_mean, mean), (part.running_var, variance * (count / (count - 1)))):
+    for own, new in ((part.running_mean, mean), (part.running_var, variance)):
         old = values.of(own)
         share = part.momentum if part.momentum is not None else (1 / steps).to(old).unsqueeze(1)
         values.replace(own, old * (1 - share) + new.detach().to(old) * share)
