@@ -152,6 +152,26 @@ def test_failed_trials_can_be_had_by_themselves(tmp_path):
         ]
 
 
+def test_groups_with_a_failed_trial_can_be_opened_again_as_wholes(tmp_path):
+    with make_store(tmp_path / "s.db", 26) as store:
+        drive(store)
+        whole, counted = contents(store), store.status()
+        assert store.reopen_failed() == 2
+        assert [group.number for group in store.pending()] == [10 // 4, 21 // 4]
+        left = list(store.results())
+        status = store.status()
+        assert [repr(trial) for trial in left] == [
+            text for text in whole if "group=2," not in text and "group=5," not in text
+        ]
+        assert (status.finished, status.failed, status.groups_done) == (18, 0, 5) == (len(left), 0, 5)
+        assert status.diverged == sum(trial.outcome.values["status"] == "diverged" for trial in left)
+        assert status.seconds == sum(trial.outcome.seconds for trial in left)
+        drive(store)
+        assert contents(store) == whole
+        assert (store.status().failed, store.status().diverged) == (counted.failed, counted.diverged)
+        assert store.reopen_failed() == 2
+
+
 def test_an_error_may_hold_what_is_no_character(tmp_path):
     with make_store(tmp_path / "s.db", 1) as store:
         store.begin(0)
