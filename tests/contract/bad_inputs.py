@@ -164,6 +164,34 @@ TRAINING: dict[str, Entry] = {
     ),
 }
 
+TRACES: dict[str, Entry] = {
+    "a boundary over nothing": (lambda _: nf.trace_boundary(NET, DATA, {}), "axes by name"),
+    "a boundary over two axes": (
+        lambda _: nf.trace_boundary(NET, DATA, {"gamma": [1.0], "width": [4]}, batch_size=8),
+        "one axis beside learning_rate and seed",
+    ),
+    "a boundary over seeds": (
+        lambda _: nf.trace_boundary(NET, DATA, {"seed": [0, 1]}, batch_size=8),
+        "restarts= for seeds",
+    ),
+    "a boundary over an unknown axis": (
+        lambda _: nf.trace_boundary(NET, DATA, {"widht": [4]}, batch_size=8),
+        "did you mean 'width'?",
+    ),
+    "a boundary between no limits": (
+        lambda _: nf.trace_boundary(NET, DATA, {"width": [4]}, batch_size=8, limits=(1.0, 0.1)),
+        "low < high",
+    ),
+    "a boundary in a file that is no store": (
+        lambda _: nf.trace_boundary(NET, DATA, {"width": [4]}, batch_size=8, store=__file__),
+        "bad_inputs.py",
+    ),
+    "a boundary to no resolution": (
+        lambda _: nf.trace_boundary(NET, DATA, {"width": [4]}, batch_size=8, resolution=0.0),
+        "resolution",
+    ),
+}
+
 DIAGNOSES: dict[str, Entry] = {
     "no budget": (lambda _: nf.diagnose(NET, DATA, budget=0), "a budget above 0 seconds"),
     "a batch beyond the data": (lambda _: nf.diagnose(NET, DATA, batch_size=25), "at most the 24 samples"),
@@ -256,6 +284,7 @@ REGISTRY: dict[str, Entry] = {
     **MEASUREMENT,
     **DATASETS,
     **TRAINING,
+    **TRACES,
     **DIAGNOSES,
     **STORED,
     **READ_BACK,
