@@ -143,9 +143,10 @@ def draw(results: list[nf.StudyResult]) -> None:
         for result in results:
             name = result.study.name
             page = result.to_html(Path(folder) / f"{name}.html")
+            scale = 1.25 if len(result.figures) <= 5 else 1.0  # more of them make a large file
             for scheme in SCHEMES:
                 target = IMAGES / f"{name}-{scheme}.png"
-                picture(driver, page, target, width=1400, scale=1.25, scheme=scheme, style=_BARE + _COLUMNS)
+                picture(driver, page, target, width=1400, scale=scale, scheme=scheme, style=_BARE + _COLUMNS)
                 if name == LEADING:
                     target = IMAGES / f"leading-{scheme}.png"
                     picture(driver, page, target, width=880, scale=2, scheme=scheme, style=_BARE + _ONE)
