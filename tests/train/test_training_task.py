@@ -190,6 +190,27 @@ def test_a_member_that_an_ensemble_refuses_fails_alone():
     assert [outcome.values.get("status") for outcome in outcomes[1:]] == ["finished"] * 3
 
 
+class Stubborn(nn.Module):
+    """Looks at a number on its way, which cannot be vectorised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = module_of(0)
+
+    def forward(self, x):
+        return self.inside(x) * (1.0 if x.sum().item() < 1e9 else 2.0)
+
+
+def test_models_that_cannot_be_vectorised_train_one_by_one():
+    asked = points(learning_rate=[0.05, 1e4])
+    outcomes = task(Stubborn()).run(asked)
+    alike = task(module_of(0)).run(asked)
+    assert [outcome.values["status"] for outcome in outcomes] == ["finished", "diverged"]
+    assert outcomes[0].values["test_loss"] == pytest.approx(alike[0].values["test_loss"], rel=1e-3)
+    (refused,) = task(Stubborn(), optimizer="adam").run([{"learning_rate": 0.05}])
+    assert "a model whose operations torch.func.vmap can vectorise" in refused.error
+
+
 def test_a_batch_size_that_does_not_fit_is_each_trials_failure():
     outcomes = task().run(points(batch_size=[64, 1000], learning_rate=[0.1]))
     assert outcomes[0].error is None

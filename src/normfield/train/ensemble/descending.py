@@ -102,7 +102,7 @@ class Training:
 
 @contextmanager
 def _told_of_the_model() -> Iterator[None]:
-    """What a vectorised pass complains of is the model: in an evaluation or, with a batch for each member, in a step."""
+    """A vectorised pass complains of the model: in an evaluation or, with batches of their own, in a step."""
     try:
         yield
     except torch.OutOfMemoryError:

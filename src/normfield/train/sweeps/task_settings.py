@@ -97,6 +97,19 @@ class TaskSettings:
         common = {name: getattr(self, name) for name in _COMMON}
         return {**common, **room, "probes": self.probes, "batch_size": batch_size, "loss": loss}
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether `train_once` can do it: heavy ball, in the modules' own precision, each run with its own order."""
+        return self.optimizer == "sgd" and self.precision is None and not self.shared_order
+
+    def of_one(self, batch_size: Any, loss: Any) -> dict[str, Any]:
+        """The arguments of `train_once` besides the model, data and what is each run's own."""
+        common = {
+            name: getattr(self, name)
+            for name in ("epochs", "steps", "divergence_factor", "every_epoch", "probes")
+        }
+        return {**common, "batch_size": batch_size, "loss": loss}
+
     def check_values(self, points: Sequence[Point]) -> None:
         """Refuse values of the axes of training that no run can have.
 

@@ -11,6 +11,8 @@ from normfield.data.foreign_errors import described
 from normfield.errors import InvalidInput, NormfieldError
 from normfield.sweep import Outcome, Point
 from normfield.train.ensemble import Member, train_ensemble
+from normfield.train.ensemble.refusal import NotVectorised
+from normfield.train.run import train_once
 from normfield.train.sweeps.loaded_data import LoadedData
 from normfield.train.sweeps.makers import Made, Maker
 from normfield.train.sweeps.outcomes import outcome_of
@@ -54,7 +56,8 @@ def failed(error: BaseException, file: str | None = None) -> Outcome:
 def trained(trials: Sequence[Trial], data: LoadedData, settings: TaskSettings) -> list[Outcome]:
     """Outcomes of trials that are alike.
 
-    Where an ensemble is refused, its halves are tried by themselves, so that one member that cannot train fails alone.
+    Models that cannot be vectorised train one after another. Where an ensemble is refused otherwise, its halves are
+    tried by themselves, so that one member that cannot train fails alone.
     """
     first = trials[0]
     try:
@@ -64,9 +67,29 @@ def trained(trials: Sequence[Trial], data: LoadedData, settings: TaskSettings) -
             [trial.member for trial in trials],
             **settings.of_ensemble(first.batch_size, first.loss),
         )
+    except NotVectorised as refused:
+        return [_alone(trial, data, settings, refused) for trial in trials]
     except InvalidInput as refused:
         if len(trials) == 1:
             return [failed(refused)]
         middle = len(trials) // 2
         return trained(trials[:middle], data, settings) + trained(trials[middle:], data, settings)
     return [outcome_of(run) for run in ensemble.runs]
+
+
+def _alone(trial: Trial, data: LoadedData, settings: TaskSettings, refused: InvalidInput) -> Outcome:
+    """The outcome of a trial whose model trains by itself only, where what was asked for can be done so."""
+    if not settings.is_plain:
+        return failed(refused)
+    try:
+        run = train_once(
+            trial.made.module,
+            data.in_shape(trial.made.input_shape),
+            learning_rate=trial.member.learning_rate,
+            momentum=trial.member.momentum,
+            seed=trial.member.seed,
+            **settings.of_one(trial.batch_size, trial.loss),
+        )
+    except InvalidInput as error:
+        return failed(error)
+    return outcome_of(run)
