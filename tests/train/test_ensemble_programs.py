@@ -1,0 +1,244 @@
+"""Compiled steps, bfloat16 products and chunks against the same runs one by one; what cannot be compiled says so."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import normfield as nf
+from normfield.train import train_once
+from normfield.train.ensemble import programs
+from normfield.train.ensemble.rewriting import outputs_of_all
+from normfield.train.ensemble.room import Needs, room_for
+from normfield.train.ensemble.stack import stacked
+
+G = torch.Generator().manual_seed(5)
+X, Y = torch.randn(60, 6, generator=G).double(), torch.randint(0, 3, (60,), generator=G)
+DATA = {"inputs": X, "targets": Y, "test_inputs": X[:40], "test_targets": Y[:40]}
+SETTINGS = {"batch_size": 20, "epochs": 4}
+MEMBERS = [
+    nf.Member(0.02, seed=1), nf.Member(1e200, seed=2), nf.Member(0.05, 0.5, seed=3), nf.Member(0.01, 0.0, seed=4),
+    nf.Member(1e199, seed=5),
+]  # fmt: skip
+
+
+def perceptron(seed):
+    return nf.build(nf.mlp(inputs=6, width=5, depth=3, outputs=3), seed=seed).double()
+
+
+def single(seed):
+    return perceptron(seed).float()
+
+
+def assert_as_one_by_one(found, members=MEMBERS, **settings):
+    for member, run, model in zip(members, found.runs, found.models, strict=True):
+        alone = perceptron(member.seed)
+        expected = train_once(
+            alone,
+            DATA,
+            learning_rate=member.learning_rate,
+            momentum=member.momentum,
+            seed=member.seed,
+            **settings,
+        )
+        assert (run.status, run.diverged_at) == (expected.status, expected.diverged_at)
+        if run.status == "finished":
+            assert run.losses == pytest.approx(expected.losses, rel=1e-10)
+            assert run.test_loss == pytest.approx(expected.test_loss, rel=1e-10)
+            for name, value in alone.state_dict().items():
+                torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-10, atol=1e-12)
+
+
+def test_compiled_as_one_by_one_with_members_that_diverge():
+    """Without a warning or a trace in the random state; warnings are errors here."""
+    state = torch.random.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = nf.train_ensemble(perceptron, DATA, MEMBERS, compiled=True, keep_models=True, **SETTINGS)
+    assert found.compiled
+    assert 0 < found.compile_seconds < found.seconds
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert_as_one_by_one(found, **SETTINGS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_compiled_steps_are_torchs(optimizer):
+    members = [nf.Member(0.003, 0.9, seed=1), nf.Member(0.01, 0.5, seed=2)]
+    settings = {"optimizer": optimizer, "batch_size": None, "epochs": 8, "keep_models": True}
+    found = nf.train_ensemble(perceptron, DATA, members, compiled=True, **settings)
+    for member, model in zip(members, found.models, strict=True):
+        alone = perceptron(member.seed)
+        if optimizer == "adam":
+            steps = torch.optim.Adam(alone.parameters(), member.learning_rate, (member.momentum, 0.999))
+        else:
+            steps = torch.optim.RMSprop(alone.parameters(), member.learning_rate, momentum=member.momentum)
+        for _ in range(8):
+            steps.zero_grad()
+            (0.5 * (alone(X) - nn.functional.one_hot(Y, 3)).square().sum() / len(X)).backward()
+            steps.step()
+        for name, value in alone.state_dict().items():
+            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.long
+def test_compiled_bfloat16_is_as_near_as_eager():
+    members = [nf.Member(0.01, seed=seed) for seed in range(3)]
+    runs = [
+        nf.train_ensemble(single, DATA, members, precision="bfloat16", compiled=compiled, **SETTINGS).runs
+        for compiled in (True, False)
+    ]
+    for one, other in zip(*runs, strict=True):
+        assert one.final_loss == pytest.approx(other.final_loss, rel=0.05)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 2**40])
+def test_chunks_of_any_size_change_nothing(monkeypatch, chunk_bytes):
+    monkeypatch.setattr("normfield.train.ensemble.room._STEPPED_BYTES", chunk_bytes)
+    found = nf.train_ensemble(perceptron, DATA, MEMBERS, keep_models=True, **SETTINGS)
+    assert_as_one_by_one(found, **SETTINGS)
+
+
+def test_a_divergence_is_dated_as_one_by_one_wherever_losses_are_read():
+    """Rates at which runs diverge at different steps within the eight that are read together."""
+    members = [nf.Member(10 ** (0.1 * i - 1.0), 0.9, seed=i) for i in range(10)]
+    settings = {"batch_size": 10, "epochs": 4, "divergence_factor": 100.0}
+    found = nf.train_ensemble(perceptron, DATA, members, **settings)
+    dates = []
+    for member, run in zip(members, found.runs, strict=True):
+        expected = train_once(
+            perceptron(member.seed), DATA, learning_rate=member.learning_rate, seed=member.seed, **settings
+        )
+        assert (run.status, run.diverged_at) == (expected.status, expected.diverged_at)
+        dates.append(run.diverged_at)
+    assert len({date for date in dates if date is not None}) > 2
+
+
+def test_bfloat16_products_of_float32_weights():
+    """Losses within what eight bits of mantissa leave, other than float32's, and parameters in float32."""
+    settings = {"keep_models": True, **SETTINGS}
+    whole = nf.train_ensemble(single, DATA, [nf.Member(0.01, seed=1)], **settings)
+    mixed = nf.train_ensemble(single, DATA, [nf.Member(0.01, seed=1)], precision="bfloat16", **settings)
+    assert mixed.runs[0].losses != whole.runs[0].losses
+    assert mixed.runs[0].losses == pytest.approx(whole.runs[0].losses, rel=0.05)
+    assert {p.dtype for p in mixed.models[0].parameters()} == {torch.float32}
+
+
+def test_float32_casts_the_modules():
+    found = nf.train_ensemble(perceptron, DATA, [0.01], precision="float32", keep_models=True, **SETTINGS)
+    assert {p.dtype for p in found.models[0].parameters()} == {torch.float32}
+    assert math.isfinite(found.runs[0].final_loss)
+
+
+def test_auto_goes_on_where_nothing_can_be_compiled(monkeypatch):
+    def no_compiler(*_, **__):
+        raise RuntimeError("no C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr(programs, "_WORTHWHILE", 1)
+    monkeypatch.setattr(programs, "_kept", {})
+    found = nf.train_ensemble(perceptron, DATA, MEMBERS, keep_models=True, **SETTINGS)
+    assert not found.compiled
+    assert found.compile_seconds > 0
+    assert_as_one_by_one(found, **SETTINGS)
+    with pytest.raises(nf.InvalidInput, match="got RuntimeError: no C"):
+        nf.train_ensemble(perceptron, DATA, MEMBERS, compiled=True, **SETTINGS)
+
+
+def test_auto_compiles_by_the_number_of_steps_alone():
+    assert not nf.train_ensemble(perceptron, DATA, MEMBERS, **SETTINGS).compiled
+    assert not programs.pays(19_999)
+    assert programs.pays(20_000)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"precision": "float16"}, 'precision None, "float32" or "bfloat16", got'),
+        ({"compiled": "yes"}, "compiled True"),
+    ],
+)
+def test_bad_input_is_one_line(given, message):
+    with pytest.raises(nf.InvalidInput, match=message) as caught:
+        nf.train_ensemble(perceptron, DATA, [0.1], **given, **SETTINGS)
+    assert "\n" not in str(caught.value)
+
+
+class Scaled(nn.Module):
+    """A layer of the user's own, with a buffer that moves."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(width, dtype=torch.float64))
+        self.register_buffer("seen", torch.zeros(width, dtype=torch.float64))
+
+    def forward(self, x):
+        if self.training:
+            self.seen.add_(x.detach().mean(0))
+        return x * self.scale
+
+
+def dense(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(6, 5), nn.BatchNorm1d(5, affine=False), nn.ReLU(), Scaled(5), nn.Linear(5, 5, bias=False),
+        nn.BatchNorm1d(5, momentum=0.3), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 4),
+        nn.BatchNorm1d(4, track_running_stats=False), nn.Softmax(1),
+    ).double()  # fmt: skip
+
+
+def spatial(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 4)
+    ).double()
+
+
+def frozen(seed):
+    module = dense(seed)
+    module[5].eval()
+    return module
+
+
+def averaging(seed):
+    """Running statistics that are plain means over all batches."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5, momentum=None), nn.ReLU()).double()
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(dense, (6,)), (frozen, (6,)), (averaging, (6,)), (spatial, (2, 6, 6))],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_rewritten_layers_are_the_modules(make, shape, shared):
+    """Outputs, and buffers after two batches, of each module called by itself."""
+    with torch.random.fork_rng():
+        modules = [make(seed) for seed in range(3)]
+    stack = stacked(modules)
+    for _ in range(2):
+        inputs = torch.randn(*([] if shared else [3]), 8, *shape, dtype=torch.float64, generator=G)
+        outputs, buffers = outputs_of_all(
+            stack.module, stack.trained | stack.kept, stack.buffers, inputs, shared
+        )
+        for i, module in enumerate(modules):
+            torch.testing.assert_close(
+                outputs[i], module(inputs if shared else inputs[i]), rtol=1e-11, atol=1e-12
+            )
+        stack.buffers = buffers
+    for i, module in enumerate(modules):
+        for name, buffer in module.named_buffers():
+            torch.testing.assert_close(buffers[name][i], buffer, rtol=1e-11, atol=1e-12)
+
+
+def test_room():
+    """100 bytes waiting and 300 stepping of each: what is held never passes the memory, and parts are even."""
+    for memory in (400, 1000, 5000, 1e5):
+        room = room_for(20, Needs(100, 300), memory, torch.device("cpu"))
+        assert room.at_once * 100 + room.chunk * 300 <= memory
+        assert 1 <= room.chunk <= room.at_once <= 20
+    assert room_for(20, Needs(100, 300), 1e5, torch.device("cpu")).at_once == 20
+    assert room_for(64, Needs(2**20, 2**22), 2**30, torch.device("cpu")).chunk == 4
+    assert room_for(64, Needs(2**20, 2**22), 2**40, torch.device("cuda")).chunk == 16
