@@ -9,6 +9,8 @@ from small_stores import contents, drive, make_store, outcome, outcomes
 
 from normfield.errors import InvalidInput
 from normfield.sweep import Group, Outcome, Store
+from normfield.sweep.store.connection import snapshot
+from normfield.sweep.store.tables import trial_table
 
 
 def test_what_was_given_comes_out_again(tmp_path):
@@ -243,9 +245,23 @@ def test_a_reader_sees_the_store_as_it_was_when_it_began(tmp_path):
     assert seen == list(first.keys)
 
 
+def test_a_table_is_of_one_moment_its_columns_and_its_rows(tmp_path):
+    with make_store(tmp_path / "s.db") as store:
+        first, second, _ = store.pending()
+        store.commit(first.number, outcomes(first))
+        with snapshot(store.path) as connection:
+            table = trial_table(connection)
+            store.commit(second.number, [Outcome({"new": 1.0})] * 4)
+            rows = [row for chunk in table.chunks for row in chunk]
+        assert [row[0] for row in rows] == list(first.keys)
+        assert len(store.to_frame()) == 8
+
+
 def test_closing_leaves_one_file_and_an_empty_lock(tmp_path):
     with make_store(tmp_path / "s.db") as store:
         drive(store)
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {"s.db", "s.db-shm", "s.db-wal", "s.db.lock"}
     assert {path.name: path.stat().st_size > 0 for path in tmp_path.iterdir()} == {
         "s.db": True,
         "s.db.lock": False,

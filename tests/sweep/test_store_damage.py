@@ -282,11 +282,16 @@ def test_a_copy_taken_between_drivers_is_a_store(tmp_path):
         assert contents(copy) == found
 
 
-def test_the_next_group_goes_on_after_one_that_could_not_be_written(tmp_path):
+def test_a_refused_group_leaves_no_column_behind_and_can_be_committed_then(tmp_path):
     with make_store(tmp_path / "s.db", 8) as store:
         first, second = store.pending()
+        good, bad = Outcome({"late": 1.0}, {"curve": [1.0]}), Outcome({"bad": object()})  # type: ignore[dict-item]
         with pytest.raises(InvalidInput):
-            store.commit(first.number, [Outcome({"only here": 1.0, "bad": object()})] * 4)  # type: ignore[dict-item]
+            store.commit(first.number, [good, good, good, bad])
         store.commit(second.number, outcomes(second))
-        assert "only here" not in store.to_frame().columns
+        assert "late" not in store.to_frame().columns
         assert store.status().finished == 4
+        store.commit(first.number, [good] * 4)
+        with Store.open(tmp_path / "s.db") as reader:
+            assert reader.result("key-0") == Outcome({"late": 1.0}, {"curve": (1.0,)})
+            assert list(reader.to_frame()["late"].dropna()) == [1.0] * 4
