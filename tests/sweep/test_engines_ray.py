@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,23 @@ def test_a_group_whose_ray_worker_is_killed_is_run_again(tmp_path: Path, cluster
     assert values(sweep) == values(unharmed)
     assert sweep.status.attempts == sweep.status.groups + 2
     assert cluster.is_initialized()
+
+
+SCRIPT = """
+import normfield as nf, sweep_tasks
+task = sweep_tasks.DyingAtThree(folder={folder!r}, seconds=0.2)
+sweep = nf.run_sweep(task, {{"x": range(40)}}, engine="ray", workers=2)
+print(sweep.status.finished, sweep.status.attempts - sweep.status.groups)
+"""
+
+
+@pytest.mark.long
+def test_a_lost_worker_leaves_standard_output_alone(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    command = [sys.executable, "-c", SCRIPT.format(folder=str(tmp_path))]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("40 1\n", "")
 
 
 @pytest.mark.long

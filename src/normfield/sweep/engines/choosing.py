@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from normfield.errors import InvalidInput
 from normfield.sweep.engines.engine import Engine
+from normfield.sweep.engines.environment import inherited
 from normfield.sweep.engines.inline import Inline
 from normfield.sweep.engines.machine import cores
 from normfield.sweep.engines.processes import Processes
 
 ENGINES = ("inline", "processes", "ray")
+_SKIPPED = "RAY_DEDUP_LOGS_SKIP_REGEX"
 _RAY = "normfield.sweep.engines.ray_cluster"
 
 
@@ -39,7 +43,18 @@ def engine_named(
     if engine == "processes":
         return Processes(workers or cores(), threads, gpus_per_worker)
     by_default = None if address is not None else cores()
-    return import_module(_RAY).RayWorkers(workers or by_default, threads, gpus_per_worker, address)
+    return _ray().RayWorkers(workers or by_default, threads, gpus_per_worker, address)
+
+
+def _ray() -> Any:
+    """The one module that imports Ray.
+
+    Ray tells of each lost worker on standard output, where tables and JSON go; what it skips is fixed when it is first
+    imported. The store keeps the loss as the error of an attempt.
+    """
+    own = {} if _SKIPPED in os.environ else {_SKIPPED: "A worker died or was killed while executing a task"}
+    with inherited(own):
+        return import_module(_RAY)
 
 
 def check_engine(engine: str, workers: int | None, address: str | None, gpus_per_worker: float) -> None:
