@@ -15,10 +15,10 @@ from normfield.report.text import plot_text, shortened
 
 # Widths of a plot on a phone and on a laptop, its height, and a letter and a row of labels, in pixels.
 _WIDTHS, _HEIGHT, _LETTER, _ROW = (250, 700), 330, 7.0, 20
-# How far labels stand off their line, the half of a marker, letters of the longest label.
-_OFF, _MARKER, _LONGEST = 7, 8, 34
-# Points looked at on each stretch of a line and on the whole of it.
-_ON_A_STRETCH, _ON_A_LINE = 24, 96
+# How far labels stand off their line, how far they keep from markers and from other lines, letters of the longest.
+_OFF, _MARKER, _OTHER, _LONGEST = 7, 8, 12, 34
+# Points looked at on a line, on an error bar, and for the place of a label.
+_ON_A_LINE, _ON_A_BAR, _TRIED = 96, 6, 48
 # What it costs to hide a marker, or a whole line, against a pixel of another label.
 _MARKER_COST, _LINE_COST = 300.0, 1000.0
 # Across and up from a point of the line: in which direction its label stands.
@@ -73,10 +73,12 @@ class _Place:
         across = (self.width + other.width) / 2 - abs(x0 - x1)
         return max(across, 0.0) * max(_ROW - abs(y0 - y1), 0.0)
 
-    def hides(self, dot: _Dot, room: float, plot: float) -> bool:
+    def hidden(self, drawn: _Drawn, room: float, plot: float) -> int:
+        """How many dots it hides, or comes so near to."""
         x, y = self.middle(plot)
-        return (
-            abs(dot.across * plot - x) < self.width / 2 + room and abs(dot.up * _HEIGHT - y) < _ROW / 2 + room
+        across, up = self.width / 2 + room, _ROW / 2 + room
+        return sum(
+            abs(dot.across * plot - x) < across and abs(dot.up * _HEIGHT - y) < up for dot in drawn.dots
         )
 
 
@@ -91,7 +93,7 @@ def line_labels(
         name = shortened(one.name, _LONGEST)
         if own.dots and not own.are_markers:
             places = _places(own.dots, _LETTER * len(name) + 8)
-            placed.append(min(places, key=lambda place: _cost(place, placed, drawn)))
+            placed.append(min(places, key=lambda place: _cost(place, own, placed, drawn)))
             labels.append(_annotation(name, placed[-1], log_x, log_y))
     return labels
 
@@ -103,7 +105,7 @@ def _drawn(series: Series, x_reach: Extent, y_reach: Extent, log_x: bool, log_y:
         if x is not None and y is not None and (x > 0 or not log_x) and (y > 0 or not log_y)
     ]
     are_markers = series.style == "markers"
-    points = own if are_markers else _refined(own, log_x, log_y)
+    points = [*own, *_on_bars(series, log_y)] if are_markers else _refined(own, log_x, log_y)
     dots = [
         _Dot(fraction(x, x_reach, log=log_x), fraction(y, y_reach, log=log_y), x, y)
         for x, y in points
@@ -112,12 +114,25 @@ def _drawn(series: Series, x_reach: Extent, y_reach: Extent, log_x: bool, log_y:
     return _Drawn(dots, are_markers)
 
 
+def _on_bars(series: Series, log_y: bool) -> list[tuple[float, float]]:
+    """So many points on each error bar."""
+    if series.low is None or series.high is None:
+        return []
+    return [
+        (x, _between(low, high, i / _ON_A_BAR, log_y))
+        for x, low, high in zip(series.x, series.low, series.high, strict=True)
+        if x is not None and low is not None and high is not None and (low > 0 or not log_y)
+        for i in range(_ON_A_BAR + 1)
+    ]
+
+
 def _refined(points: list[tuple[float, float]], log_x: bool, log_y: bool) -> list[tuple[float, float]]:
-    """So many points on each stretch of the line, as it is drawn."""
+    """So many points on the line, as it is drawn."""
+    each = max(1, _ON_A_LINE // max(len(points) - 1, 1))
     return points[:1] + [
-        (_between(x0, x1, i / _ON_A_STRETCH, log_x), _between(y0, y1, i / _ON_A_STRETCH, log_y))
+        (_between(x0, x1, i / each, log_x), _between(y0, y1, i / each, log_y))
         for (x0, y0), (x1, y1) in pairwise(points)
-        for i in range(1, _ON_A_STRETCH + 1)
+        for i in range(1, each + 1)
     ]
 
 
@@ -127,21 +142,21 @@ def _between(a: float, b: float, part: float, log: bool) -> float:
 
 def _places(dots: Sequence[_Dot], width: float) -> list[_Place]:
     """Beside dots of the line, where the label stays within the plot, on a phone as well if that can be."""
-    kept = dots[:: max(1, len(dots) // _ON_A_LINE)]
+    kept = dots[:: max(1, len(dots) // _TRIED)]
     places = [_Place(dot, side, width) for dot in kept for side in _SIDES]
     wide = [place for place in places if place.is_inside(_WIDTHS[-1])]
     narrow = [place for place in wide if place.is_inside(_WIDTHS[0])]
     return narrow or wide or places
 
 
-def _cost(place: _Place, placed: Sequence[_Place], drawn: Sequence[_Drawn]) -> tuple[float, float]:
-    """How much a label hides, on a phone and on a laptop; among equals the one furthest right."""
-    hidden = sum(
-        each.cost * place.hides(dot, _MARKER if each.are_markers else 2, plot)
-        for plot in _WIDTHS
-        for each in drawn
-        for dot in each.dots
-    )
+def _cost(
+    place: _Place, own: _Drawn, placed: Sequence[_Place], drawn: Sequence[_Drawn]
+) -> tuple[float, float]:
+    """How much a label hides or comes near to, on a phone and on a laptop; among equals the one furthest right."""
+    hidden = 0.0
+    for each in drawn:
+        room = _MARKER if each.are_markers else 2 if each is own else _OTHER
+        hidden += each.cost * sum(place.hidden(each, room, plot) for plot in _WIDTHS)
     return sum(place.overlap(other, plot) for other in placed for plot in _WIDTHS) + hidden, -place.dot.across
 
 
