@@ -167,13 +167,18 @@ def test_status_export_and_json(folder, monkeypatch, capsys):
     assert set(curves["curve"]) >= {"train_loss", "test_loss"}
 
 
-def test_a_function_of_the_users_own_in_worker_processes(folder, monkeypatch, capsys):
-    arguments = ["sweep", "run", "given.py:build", "--samples", 128, "--epochs", 1, "--axis", "width=4,6",
-                 "--axis", "learning_rate=0.1"]  # fmt: skip
+def test_a_function_and_a_loss_of_the_users_own_in_worker_processes(folder, monkeypatch, capsys):
+    arguments = ["sweep", "run", "given.py:build", "--samples", 128, "--epochs", 1, "--loss", "given.py:mean_error",
+                 "--axis", "width=4,6", "--axis", "learning_rate=0.1"]  # fmt: skip
     answered([*arguments, "--out", "a.db"], monkeypatch, capsys)
     answered([*arguments, "--out", "b.db", "--engine", "processes", "--workers", 1], monkeypatch, capsys)
     one, other = (nf.read_sweep(name).to_frame()["test_loss"] for name in ("a.db", "b.db"))
     assert one.notna().all()
+    assert "given.py:mean_error " in nf.read_sweep("a.db").settings["loss"]
+    (folder / "moved").mkdir()
+    (folder / "given.py").rename(folder / "moved" / "given.py")
+    monkeypatch.chdir(folder / "moved")
+    assert "2 of 2 trials" in answered(["sweep", "resume", "../a.db"], monkeypatch, capsys)
     pd.testing.assert_series_equal(one, other)
 
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from normfield.cli.loss_flag import read_loss
 from normfield.cli.model_flags import ModelFlags
 from normfield.cli.network_flags import NetworkFlags, described_in
+from normfield.cli.placed_loss import placed_loss
 from normfield.cli.sweep_flags import TrainingFlags
 from normfield.data import DataSet
 from normfield.data.target import is_target
@@ -79,7 +79,7 @@ def task_of(network: NetworkFlags, model: ModelFlags, training: TrainingFlags) -
     InvalidInput, DataUnavailable
         Something named does not exist, or does not fit.
     """
-    loss = read_loss(training.loss)
+    loss = placed_loss(training.loss)
     data = model.data_set()
     return TrainingTask(
         _build(network, model, data),
