@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
+import time
 from statistics import mean
 
 import numpy as np
@@ -309,6 +312,28 @@ def test_the_table_for_reading_has_a_row_for_each_column_of_each_map():
     table = wei_fig_2.STUDY.tabulate(made())
     assert [row[1] for row in table.rows] == list(LIMITS)
     assert [row[2] for row in table.rows] == pytest.approx(list(LIMITS.values()))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_killed_and_run_again_the_table_is_the_uninterrupted_one(tmp_path):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    command = [sys.executable, "-m", "normfield", "study", "run", "wei-fig-3", "--out"]
+    subprocess.run([*command, "whole"], check=True, **quiet)
+    table, kills = tmp_path / "killed" / "table.csv", 0
+    while True:
+        process = subprocess.Popen([*command, "killed"], **quiet)
+        before = table.stat().st_size if table.exists() else 0
+        while process.poll() is None and (not table.exists() or table.stat().st_size <= before):
+            time.sleep(0.005)
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        kills += 1
+    assert process.returncode == 0
+    assert kills >= 2, "columns are kept one after another"
+    assert table.read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()
 
 
 @pytest.mark.longest
