@@ -4,7 +4,8 @@ For each case (suggestion_cases.py): the final test loss of full runs on a fine 
 for each of three other seeds the suggestion of each tool, and a full run at it with one of the grid's seeds. Regret is
 the median over seeds of that run's test loss over the lowest median of the grid; it can fall below 1, since the grid's
 best is not the best of all. No tool sees the test images. Gradients are of one batch; those of normfield hold the
-products for η*. Test losses are in batch mode: each batch's own statistics.
+products for η*. Seconds are of the three suggestions, those to compile apart. Test losses are in batch mode: each
+batch's own statistics.
 
 With --results FOLDER every case is kept as a JSON file there, and cases that are there already are not run again.
 """
@@ -28,7 +29,7 @@ import normfield as nf
 
 SEEDS, SUGGESTING = (0, 1, 2), (10, 20, 30)
 OURS, STEEPEST, TENTH = "normfield", "torch-lr-finder, steepest", "torch-lr-finder, minimum / 10"
-LOWEST, HIGHEST = -3.5, 0.75
+LOWEST, HIGHEST = -3.0, 0.5
 _REGRET, _RUNS = 1.10, 2.0
 
 
@@ -40,6 +41,7 @@ class Judged:
     losses: list[float | None]
     gradients: list[int]
     seconds: float
+    compile_seconds: float = 0.0
 
     @property
     def diverged(self) -> int:
@@ -106,12 +108,19 @@ def _median(losses: Sequence[float | None]) -> float | None:
 
 
 def judged(
-    case: Case, data: nf.DataSet, rates: list[float | None], gradients: list[int], seconds: float
+    case: Case,
+    data: nf.DataSet,
+    rates: list[float | None],
+    gradients: list[int],
+    seconds: float,
+    compile_seconds: float = 0.0,
 ) -> Judged:
     """A full run at each suggestion."""
     members = [nf.Member(rate, case.momentum, seed) for rate, seed in zip(rates, SEEDS, strict=True) if rate]
     made = iter(full_runs(case, data, members) if members else [])
-    return Judged(rates, [next(made) if rate else None for rate in rates], gradients, seconds)
+    return Judged(
+        rates, [next(made) if rate else None for rate in rates], gradients, seconds, compile_seconds
+    )
 
 
 def run_case(case: Case, spacing: float) -> Result:
@@ -123,13 +132,15 @@ def run_case(case: Case, spacing: float) -> Result:
     theirs = [range_test(case, data, seed) for seed in SUGGESTING]
     second = time.perf_counter()
     spent = [found.gradients for found in theirs]
+    compiling = sum(found.compile_seconds for found in ours)
     tools = {
         OURS: judged(
             case,
             data,
             [found.learning_rate for found in ours],
             [found.gradient_evaluations for found in ours],
-            first - began,
+            first - began - compiling,
+            compiling,
         ),
         STEEPEST: judged(case, data, [found.steepest for found in theirs], spent, second - first),
         TENTH: judged(case, data, [found.tenth_of_minimum for found in theirs], spent, second - first),
@@ -168,6 +179,8 @@ def _rows(results: Sequence[Result]) -> list[dict[str, str]]:
                     "regret": f"{tool.regret(best):.2f}",
                     "diverged": f"{tool.diverged} of {len(logs)}",
                     "full runs' gradients": f"{median(tool.gradients) / result.full_steps:.2f}",
+                    "s": f"{tool.seconds:.1f}",
+                    "s to compile": f"{tool.compile_seconds:.1f}",
                     "": "loses" if lost and name == OURS else "",
                 }
             )

@@ -152,6 +152,7 @@ def suggest_learning_rate(
         budget=budget,
         samples=dataset.samples_used,
         data=str(dataset),
+        compile_seconds=tries.compile_seconds,
         seconds=time.monotonic() - began,
     )
 

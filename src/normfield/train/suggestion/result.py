@@ -67,8 +67,10 @@ class LearningRateSuggestion:
         How many training samples there are, those held out included.
     data
         The data in one line.
+    compile_seconds
+        Spent on compiling the ensembles' steps, where that pays.
     seconds
-        Wall-clock time.
+        Wall-clock time, compilation included.
     """
 
     seen: tuple[Seen, ...]
@@ -94,6 +96,7 @@ class LearningRateSuggestion:
     budget: float | None
     samples: int
     data: str
+    compile_seconds: float
     seconds: float
 
     @property

@@ -38,6 +38,7 @@ class Tries:
     runs: list[Run] = field(default_factory=list)
     stopped: str | None = None
     alone: str = ""
+    compile_seconds: float = 0.0
 
     def affords(self, gradients: int) -> bool:
         """Whether so many more gradients may be taken."""
@@ -70,9 +71,12 @@ class Tries:
         """Together where the model can be vectorised and fits into memory so, else one by one."""
         if not self.alone:
             try:
-                return list(train_ensemble(self.make, self.data, members, **self._settings(steps)).runs)
+                together = train_ensemble(self.make, self.data, members, **self._settings(steps))
             except InvalidInput as refusal:
                 self.alone = str(refusal)
+            else:
+                self.compile_seconds += together.compile_seconds
+                return list(together.runs)
         return [self._once(member, steps) for member in members]
 
     def _once(self, member: Member, steps: int) -> Run:

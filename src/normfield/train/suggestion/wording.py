@@ -58,9 +58,10 @@ def what_was_done(found: LearningRateSuggestion) -> str:
         else "compared on training samples"
     )
     how = "one by one" if found.alone else "together"
+    compiling = f", {found.compile_seconds:.1f} of them to compile" if found.compile_seconds else ""
     return (
         f"{len(found.runs)} runs, trained {how}, {where}; {cost}, {found.reference_gradients} of them for η*), "
-        f"{found.seconds:.1f} s"
+        f"{found.seconds:.1f} s{compiling}"
     )
 
 
