@@ -44,6 +44,7 @@ def trace_boundary(
     optimizer: str = "sgd",
     precision: str | None = None,
     compiled: bool | str = "auto",
+    device: str | None = None,
     budget: float | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> BoundaryLine:
@@ -63,7 +64,7 @@ def trace_boundary(
     axis
         One name with its values, in an order in which neighbours are alike: e.g. ``{"gamma": [0.1, 0.3, 1, 3]}``. Any
         axis of `TrainingTask` but learning_rate and seed, which are the trace's own.
-    loss, batch_size, momentum, epochs, steps, samples, optimizer, precision, compiled
+    loss, batch_size, momentum, epochs, steps, samples, optimizer, precision, compiled, device
         As for `TrainingTask`.
     restarts
         How often each boundary is found, with seeds ``seed``, ``seed + 1``, ...; their spread is the error bar.
@@ -109,7 +110,8 @@ def trace_boundary(
         positive(budget, "budget")
     task = TrainingTask(
         build, data, loss=loss, batch_size=batch_size, epochs=epochs, steps=steps, momentum=momentum,
-        optimizer=optimizer, samples=samples, precision=precision, compiled=compiled, every_epoch=False,
+        optimizer=optimizer, samples=samples, precision=precision, compiled=compiled, device=device,
+        every_epoch=False,
     )  # fmt: skip
     task.check([name, *TRACED])
     lines = theory_along(task, name, values)
