@@ -79,8 +79,8 @@ def _draw(rows: Rows) -> tuple[Figure, ...]:
         "batch size B",
         log_x=True,
         title=f"No batch size makes networks deeper than {deepest:.0f} layers get half of the test images right",
-        caption="ReLU, batch norm in every layer. Line: theory at infinite width, nothing fitted. Points: half of the test "
-        "images right.",
+        caption="ReLU, batch norm in every layer. Line: theory at infinite width, nothing fitted. Points: half of "
+        "the test images right.",
     )
     return over, _along(rows)
 
