@@ -46,9 +46,9 @@ class Case:
 
 
 CASES = (
-    Case(64, 64, 24, {FLOAT32: 6.0}),
-    Case(256, 16, 32, {FLOAT32: 1.8, BFLOAT16: 3.0}),
-    Case(1000, 8, 16, {FLOAT32: 1.0, BFLOAT16: 1.4}),
+    Case(64, 64, 96, {FLOAT32: 6.0}),
+    Case(256, 16, 128, {FLOAT32: 1.8, BFLOAT16: 3.0}),
+    Case(1000, 8, 64, {FLOAT32: 1.0, BFLOAT16: 1.4}),
 )
 
 
