@@ -103,8 +103,8 @@ def test_chunks_of_any_size_change_nothing(monkeypatch, chunk_bytes):
 
 def test_a_divergence_is_dated_as_one_by_one_wherever_losses_are_read():
     """Rates at which runs diverge at different steps within the eight that are read together."""
-    members = [nf.Member(10 ** (0.1 * i - 1.0), 0.9, seed=i) for i in range(10)]
-    settings = {"batch_size": 10, "epochs": 4, "divergence_factor": 100.0}
+    members = [nf.Member(10 ** (0.1 * i - 0.6), 0.9, seed=i) for i in range(10)]
+    settings = {"batch_size": 10, "epochs": 4, "divergence_factor": 30.0}
     found = nf.train_ensemble(perceptron, DATA, members, **settings)
     dates = []
     for member, run in zip(members, found.runs, strict=True):
