@@ -196,6 +196,17 @@ def spatial(seed):
     ).double()
 
 
+def convolutional(seed):
+    """Convolutions of every kind: strided, padded by zeros or by reflection, dilated, in groups, without bias."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Conv2d(4, 6, 3, padding="same", groups=2, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.Conv2d(6, 4, (2, 3), dilation=2, padding=2), nn.Conv2d(4, 3, 3, padding=1, padding_mode="reflect"),
+        nn.Flatten(), nn.Linear(45, 2),
+    ).double()  # fmt: skip
+
+
 def frozen(seed):
     module = dense(seed)
     module[5].eval()
@@ -210,7 +221,7 @@ def averaging(seed):
 
 @pytest.mark.parametrize(
     ("make", "shape"),
-    [(dense, (6,)), (frozen, (6,)), (averaging, (6,)), (spatial, (2, 6, 6))],
+    [(dense, (6,)), (frozen, (6,)), (averaging, (6,)), (spatial, (2, 6, 6)), (convolutional, (2, 6, 6))],
 )
 @pytest.mark.parametrize("shared", [True, False])
 def test_rewritten_layers_are_the_modules(make, shape, shared):
@@ -231,6 +242,29 @@ def test_rewritten_layers_are_the_modules(make, shape, shared):
     for i, module in enumerate(modules):
         for name, buffer in module.named_buffers():
             torch.testing.assert_close(buffers[name][i], buffer, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 16])
+def test_what_is_no_number_in_one_member_meets_no_other_in_convolutions(channels):
+    """Libraries pad channels with zeros, and zero times NaN is NaN: outputs and gradients of the rest are as alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        modules = [nn.Conv2d(channels, channels, 3, stride=2) for _ in range(3)]
+    inputs = torch.randn(3, 4, channels, 9, 9, generator=G)
+    stack = stacked(modules)
+
+    def total(trained):
+        outputs, _ = outputs_of_all(stack.module, trained, stack.buffers, inputs, False)
+        return outputs.square().sum((1, 2, 3, 4)).nansum(), outputs
+
+    clean, _ = torch.func.grad_and_value(total, has_aux=True)(stack.trained)
+    spoiled = {name: tensor.clone() for name, tensor in stack.trained.items()}
+    spoiled["weight"][1] = math.nan
+    gradients, (_, outputs) = torch.func.grad_and_value(total, has_aux=True)(spoiled)
+    assert outputs[1].isnan().all()
+    for i in (0, 2):
+        torch.testing.assert_close(outputs[i], modules[i](inputs[i]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(gradients["weight"][i], clean["weight"][i], rtol=1e-4, atol=1e-4)
 
 
 def test_room():

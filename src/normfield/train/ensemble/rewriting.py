@@ -1,7 +1,7 @@
 """What K modules of one shape put out, written in matrix products of all of them where the layers are known.
 
-Dense layers become batched matrix products and batch norms are written out, so that a compiler can fuse them with what
-stands around them; any other layer goes through ``torch.func.vmap``. Arrays are (K, samples, …).
+Dense layers become batched matrix products, convolutions one convolution in groups, and batch norms are those of
+members × channels, laid out so that nothing is copied between them; any other layer goes through ``torch.func.vmap``. Arrays are (K, samples, …).
 """
 
 from __future__ import annotations
@@ -129,6 +129,16 @@ def _product(part: Any, x: Tensor, values: _Values) -> Tensor:
     return torch.bmm(values.of(part.weight), x.mT).mT
 
 
+def _convolution(part: Any, x: Tensor, values: _Values) -> Tensor:
+    """One convolution of K·C channels in groups, each member's channels its own."""
+    if x.dim() != 5 or part.padding_mode != "zeros":
+        return _vectorised(part, x, values, 0)
+    weight, groups = values.of(part.weight).flatten(0, 1), len(x) * part.groups
+    bias = None if part.bias is None else values.of(part.bias).flatten()
+    found = F.conv2d(_channels(x), weight, bias, part.stride, part.padding, part.dilation, groups)
+    return _members(found, x)
+
+
 def _batch_norm(part: Any, x: Tensor, values: _Values) -> Tensor:
     return _normalised(part, x, values, None)
 
@@ -197,6 +207,7 @@ _SAMPLE_WISE: Sequence[type[nn.Module]] = (nn.Flatten, nn.AvgPool2d, nn.MaxPool2
 _RULES: Mapping[type[nn.Module], Callable[[Any, Tensor, _Values], Tensor]] = {
     nn.Sequential: _chain,
     nn.Linear: _linear,
+    nn.Conv2d: _convolution,
     ResidualBlock: _residual,
     **dict.fromkeys(_NORMS, _batch_norm),
     **dict.fromkeys(_POINTWISE, _pointwise),
