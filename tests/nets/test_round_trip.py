@@ -74,7 +74,8 @@ def test_the_strategy_reaches_every_layer():
                 if any(isinstance(inner, nf.Residual) for inner in layer.branch):
                     seen.add("nested")
 
-    @two_hundred
+    # What hypothesis draws depends on the modules that are loaded, so the rarest layer needs room.
+    @settings(two_hundred, max_examples=600)
     @given(net=networks())
     def collect(net):
         look(net.layers)

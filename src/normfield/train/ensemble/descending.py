@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from normfield.data.random_state import seeded_random_state
 from normfield.train.descent import CUT_SHORT, DIVERGED, Descent
 from normfield.train.ensemble.endings import end_infinite, endings, measured, record
-from normfield.train.ensemble.group import Group
+from normfield.train.ensemble.group import Chunk, Group
 from normfield.train.ensemble.member import Member
 from normfield.train.ensemble.programs import Compilation
 from normfield.train.ensemble.refusal import NotVectorised
@@ -24,8 +24,9 @@ from normfield.train.epochs import Epoch
 from normfield.train.prepared import Prepared
 from normfield.train.run import Run
 
-_UNREAD = 8
-"""Steps whose losses are read together, since reading waits for a device; a member goes on so long past its end."""
+_BLOCK = 8
+"""Steps that a chunk takes before the next chunk, since its members are then still in the processor's cache, and whose
+losses are read together, since reading waits for a device; a member goes on so long past its end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +72,15 @@ class Training:
         schedule = self.schedule
         left, factor = schedule.steps, schedule.settings.divergence_factor
         for orders in schedule.passes(members):
-            for i in range(min(left, schedule.prepared.steps_per_epoch)):
+            todo = min(left, schedule.prepared.steps_per_epoch)
+            for first in range(0, todo, _BLOCK):
                 if time.monotonic() > schedule.deadline:
-                    group.read(factor)
                     group.end(group.alive, CUT_SHORT)
                 if not group.alive:
                     return
-                if group.note(self._losses(group, orders, i)) >= _UNREAD:
-                    group.read(factor)
-                    group.leave_out_ended()
-            left -= schedule.prepared.steps_per_epoch
-            group.read(factor)
+                group.read(self._losses(group, orders, range(first, min(first + _BLOCK, todo))), factor)
+                group.leave_out_ended()
+            left -= todo
             end_infinite(group)
             group.leave_out_ended()
             if schedule.recording.every_epoch:
@@ -89,15 +88,18 @@ class Training:
             if left <= 0 or not group.alive:
                 return
 
-    def _losses(self, group: Group, orders: Tensor | None, i: int) -> list[Tensor]:
-        """One step of every chunk; the losses before it."""
-        found = []
-        for chunk in group.chunks:
-            inputs, targets = self.schedule.batch(orders, chunk.places, i)
-            step = self.compilation.step(self.together, chunk.stack, inputs, targets)
-            with _told_of_the_model():
-                found.append(step(chunk.stack, inputs, targets))
-        return found
+    def _losses(self, group: Group, orders: Tensor | None, steps: Sequence[int]) -> Tensor:
+        """Some steps of every chunk; the losses before each, (steps, rows)."""
+        return torch.cat(
+            [torch.stack([self._step(chunk, orders, i) for i in steps]) for chunk in group.chunks], 1
+        )
+
+    def _step(self, chunk: Chunk, orders: Tensor | None, i: int) -> Tensor:
+        """One step of a chunk; the losses before it."""
+        inputs, targets = self.schedule.batch(orders, chunk.places, i)
+        step = self.compilation.step(self.together, chunk.stack, inputs, targets)
+        with _told_of_the_model():
+            return step(chunk.stack, inputs, targets)
 
 
 @contextmanager

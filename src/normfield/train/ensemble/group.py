@@ -45,7 +45,6 @@ class Group:
     chunk: int
     full: bool
     chunks: list[Chunk] = field(default_factory=list)
-    _unread: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._keep_rows(list(range(len(self.places))))
@@ -59,21 +58,14 @@ class Group:
         """The row of the member at a place."""
         return self.places.index(place)
 
-    def note(self, losses: Sequence[Tensor]) -> int:
-        """Keep the losses of a step, chunk by chunk; how many steps are now kept unread."""
-        self._unread.append(torch.cat(list(losses)))
-        return len(self._unread)
-
-    def read(self, divergence_factor: float) -> None:
-        """Hand the losses kept to the members' descents, of which those that diverged take no more."""
-        if self._unread:
-            rows = [self.row(k) for k in self.alive]
-            for losses in torch.stack(self._unread).tolist():
-                for row in rows:
-                    descent = self.descents[self.places[row]]
-                    if descent.status == FINISHED:
-                        descent.accepts(losses[row], divergence_factor)
-            self._unread.clear()
+    def read(self, losses: Tensor, divergence_factor: float) -> None:
+        """Hand losses, (steps, rows), to the members' descents, of which those that diverged take no more."""
+        rows = [self.row(k) for k in self.alive]
+        for step in losses.tolist():
+            for row in rows:
+                descent = self.descents[self.places[row]]
+                if descent.status == FINISHED:
+                    descent.accepts(step[row], divergence_factor)
 
     def end(self, places: Sequence[int], status: str) -> None:
         """Give some members a status with which they stop."""

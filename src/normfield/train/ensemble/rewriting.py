@@ -126,7 +126,10 @@ def _linear(part: Any, x: Tensor, values: _Values) -> Tensor:
 
 def _product(part: Any, x: Tensor, values: _Values) -> Tensor:
     """xWᵀ, laid out with the samples last, so that neither W nor its gradient is ever turned round."""
-    return torch.bmm(values.of(part.weight), x.mT).mT
+    weight = values.of(part.weight)
+    if x.stride(0) == 0:  # all members see the same x: one product of all weights
+        return (weight.flatten(0, 1) @ x[0].mT).view(*weight.shape[:2], -1).mT
+    return torch.bmm(weight, x.mT).mT
 
 
 def _convolution(part: Any, x: Tensor, values: _Values) -> Tensor:
