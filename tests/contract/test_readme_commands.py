@@ -73,7 +73,17 @@ def assert_reads_the_same(shown: str, printed: str) -> None:
 
 def test_there_is_something_to_check():
     shown = {shlex.split(command)[1] for command in commands()}
-    assert shown == {"theory", "kernel", "measure", "critical", "diagnose", "data", "study", "suggest", "sweep"}
+    assert shown == {
+        "theory",
+        "kernel",
+        "measure",
+        "critical",
+        "diagnose",
+        "data",
+        "study",
+        "suggest",
+        "sweep",
+    }
 
 
 @pytest.mark.parametrize("command", list(filter(is_quick, commands())))

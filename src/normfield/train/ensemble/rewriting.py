@@ -1,7 +1,8 @@
 """What K modules of one shape put out, written in matrix products of all of them where the layers are known.
 
 Dense layers become batched matrix products, convolutions one convolution in groups, and batch norms are those of
-members × channels, laid out so that nothing is copied between them; any other layer goes through ``torch.func.vmap``. Arrays are (K, samples, …).
+members × channels, laid out so that nothing is copied between them; any other layer goes through ``torch.func.vmap``.
+Arrays are (K, samples, …).
 """
 
 from __future__ import annotations
