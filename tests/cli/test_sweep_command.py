@@ -371,3 +371,18 @@ def test_a_mistake_is_one_line_with_exit_code_two_and_writes_nothing(name, bad_f
     assert err.startswith("normfield: ")
     assert words in err
     assert before == {p.name: p.stat().st_size for p in bad_folder.iterdir() if p.name != "__pycache__"}
+
+
+def test_failed_trials_run_again_once_the_cause_is_mended(folder, monkeypatch, capsys):
+    """The cause lies outside the function, so that the task stays the same one."""
+    needing = GIVEN.replace("if width == 13:", "if not __import__('pathlib').Path('mended').exists():")
+    (folder / "given.py").write_text(needing)
+    asked = ["given.py:build", "--data", "digits", "--samples", "64", "--epochs", "1", "--batch-size", "32"]
+    answered(["sweep", "run", *asked, "--axis", "learning_rate=0.1,0.2", "--out", "a.db"], monkeypatch, capsys)
+    assert nf.read_sweep("a.db").status.failed == 2
+    (folder / "mended").touch()
+    answered(["sweep", "resume", "a.db"], monkeypatch, capsys)
+    assert nf.read_sweep("a.db").status.failed == 2
+    answered(["sweep", "resume", "a.db", "--again"], monkeypatch, capsys)
+    assert nf.read_sweep("a.db").status.failed == 0
+    assert list(nf.read_sweep("a.db").to_frame()["status"]) == ["finished", "finished"]

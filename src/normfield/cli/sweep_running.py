@@ -77,8 +77,9 @@ def run(
 @click.command(epilog="Example: normfield sweep resume map.db --engine processes --workers 4")
 @click.argument("file", metavar="FILE")
 @taking_flags
+@click.option("--again", is_flag=True, help="Run the groups of failed trials once more, as wholes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def resume(file: str, engine: EngineFlags, as_json: bool) -> None:
+def resume(file: str, engine: EngineFlags, again: bool, as_json: bool) -> None:
     """Go on with a sweep that was stopped, with the same values as if it had not been."""
     with Store.open(file) as store:
         arguments = arguments_in(store.recipe, file)
@@ -91,6 +92,7 @@ def resume(file: str, engine: EngineFlags, as_json: bool) -> None:
             workers=engine.workers,
             address=engine.address,
             gpus_per_worker=engine.gpus_per_worker,
+            again=again,
             progress=progress,
         )
     _end(found, Path(file), as_json)
