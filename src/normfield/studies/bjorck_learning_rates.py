@@ -129,7 +129,7 @@ STUDY = Study(
         ),
         "small": Size(
             "2,048 images of CIFAR-10 at 16×16, 38 layers, 8 channels, 2 runs of 10 epochs",
-            "about 4 minutes on 2 free cores",
+            "3.5 minutes on one core",
             Settings(Images("cifar10", 2048, 512, side=16), 8, 6, (0.001, 0.01, 0.1), epochs=10, runs=2),
         ),
         "paper": Size(

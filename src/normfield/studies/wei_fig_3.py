@@ -116,7 +116,7 @@ STUDY = Study(
         ),
         "small": Size(
             "MNIST, 784–300–300–300–10: 14 × 20 cells, 3 runs each, 3 epochs of 5,000 images; tested on 2,000 images",
-            "about 4 minutes on 2 free cores",
+            "3.5 minutes on one core",
             _settings(Images("mnist", 5_000, 2_000), 300, _DEVIATIONS, steps(-4.4, -0.6, 0.2), 3),
         ),
         "paper": Size(

@@ -234,7 +234,7 @@ STUDY = Study(
         ),
         "small": Size(
             "4,096 images of CIFAR-10, 8 channels in the first layer, 3 runs of 10 epochs",
-            "about 7 minutes on 2 free cores",
+            "8 minutes on one core",
             Settings(Images("cifar10", 4096, 1024), 8, Recipe(epochs=10), runs=3),
         ),
         "paper": Size(

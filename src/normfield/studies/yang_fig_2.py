@@ -239,7 +239,7 @@ STUDY = Study(
         ),
         "small": Size(
             "MNIST, width 128, 9 depths, 7 batch sizes, 2 passes of 5,000 images, 1 network each",
-            "about 4 minutes on 2 free cores",
+            "3 minutes on one core",
             Settings(
                 (4, 8, 12, 16, 24, 32, 40, 52, 64),
                 _BATCH_SIZES,

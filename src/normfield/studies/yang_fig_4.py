@@ -287,7 +287,7 @@ STUDY = Study(
         ),
         "small": Size(
             "MNIST, width 128, 6 depths, 6 values each of γ and β and 5 of ε, 2 passes of 5,000 images",
-            "about 5 minutes on 2 free cores",
+            "3 minutes on one core",
             Settings(
                 (
                     Scan("gamma", "tanh", (2.0, 1.5, 1.0, 0.5, 0.25, 0.1)),
