@@ -378,7 +378,9 @@ def test_failed_trials_run_again_once_the_cause_is_mended(folder, monkeypatch, c
     needing = GIVEN.replace("if width == 13:", "if not __import__('pathlib').Path('mended').exists():")
     (folder / "given.py").write_text(needing)
     asked = ["given.py:build", "--data", "digits", "--samples", "64", "--epochs", "1", "--batch-size", "32"]
-    answered(["sweep", "run", *asked, "--axis", "learning_rate=0.1,0.2", "--out", "a.db"], monkeypatch, capsys)
+    answered(
+        ["sweep", "run", *asked, "--axis", "learning_rate=0.1,0.2", "--out", "a.db"], monkeypatch, capsys
+    )
     assert nf.read_sweep("a.db").status.failed == 2
     (folder / "mended").touch()
     answered(["sweep", "resume", "a.db"], monkeypatch, capsys)

@@ -1,6 +1,7 @@
 """Compiled steps, bfloat16 products and chunks against the same runs one by one; what cannot be compiled says so."""
 
 import math
+import threading
 import warnings
 
 import pytest
@@ -12,6 +13,7 @@ from normfield.train import train_once
 from normfield.train.ensemble import programs
 from normfield.train.ensemble.rewriting import outputs_of_all
 from normfield.train.ensemble.room import Needs, room_for
+from normfield.train.ensemble.side_by_side import side_by_side
 from normfield.train.ensemble.stack import stacked
 
 G = torch.Generator().manual_seed(5)
@@ -265,6 +267,43 @@ def test_what_is_no_number_in_one_member_meets_no_other_in_convolutions(channels
     for i in (0, 2):
         torch.testing.assert_close(outputs[i], modules[i](inputs[i]), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(gradients["weight"][i], clean["weight"][i], rtol=1e-4, atol=1e-4)
+
+
+def test_chunks_side_by_side_give_the_bits_of_one_thread(monkeypatch):
+    """Six chunks of two on three threads; torch's own number of threads is as it was."""
+    monkeypatch.setattr("normfield.train.ensemble.room._STEPPED_BYTES", 1)
+    members = [nf.Member(0.02 * (i + 1), 0.9, seed=i) for i in range(6)]
+    before = torch.get_num_threads()
+    losses = {}
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found = nf.train_ensemble(perceptron, DATA, members, compiled=True, **SETTINGS)
+            assert torch.get_num_threads() == threads
+            losses[threads] = [run.losses for run in found.runs]
+    finally:
+        torch.set_num_threads(before)
+    assert losses[1] == losses[3]
+
+
+def test_side_by_side_runs_at_the_same_time_and_puts_threads_back():
+    barrier, before = threading.Barrier(2, timeout=20), torch.get_num_threads()
+
+    def meet(i):
+        barrier.wait()
+        return i, torch.get_num_threads()
+
+    with side_by_side(2) as mapped:
+        assert list(mapped(meet, range(2))) == [(0, 1), (1, 1)]
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("members", "most", "chunk"), [(16, 3, 2), (64, 8, 8), (7, 4, 4), (5, 8, 5), (9, 4, 3)]
+)
+def test_chunks_are_of_the_size_that_adds_the_fewest_rows(members, most, chunk):
+    room = room_for(members, Needs(1, 2**24 // most), 1e9, torch.device("cpu"))
+    assert room.chunk == chunk
 
 
 def test_room():

@@ -18,6 +18,7 @@ from normfield.train.ensemble.member import Member
 from normfield.train.ensemble.programs import Compilation
 from normfield.train.ensemble.refusal import NotVectorised
 from normfield.train.ensemble.schedule import Schedule
+from normfield.train.ensemble.side_by_side import side_by_side
 from normfield.train.ensemble.stack import Stack, stacked
 from normfield.train.ensemble.vectorised import Together
 from normfield.train.epochs import Epoch
@@ -90,9 +91,24 @@ class Training:
 
     def _losses(self, group: Group, orders: Tensor | None, steps: Sequence[int]) -> Tensor:
         """Some steps of every chunk; the losses before each, (steps, rows)."""
-        return torch.cat(
-            [torch.stack([self._step(chunk, orders, i) for i in steps]) for chunk in group.chunks], 1
-        )
+        self._compile(group.chunks[0], orders, steps[0])
+        with side_by_side(self._workers(group)) as mapped:
+            return torch.cat(list(mapped(lambda chunk: self._block(chunk, orders, steps), group.chunks)), 1)
+
+    def _compile(self, chunk: Chunk, orders: Tensor | None, i: int) -> None:
+        """Have the program before chunks ask for it side by side."""
+        if self.compilation.wanted:
+            self.compilation.step(self.together, chunk.stack, *self.schedule.batch(orders, chunk.places, i))
+
+    def _workers(self, group: Group) -> int:
+        """How many chunks step at a time: torch's threads, where a step is one program on them that draws nothing."""
+        device = next(iter(group.stack.trained.values())).device
+        alone = not self.compilation.happened or self.compilation.draws or device.type != "cpu"
+        return 1 if alone else min(torch.get_num_threads(), len(group.chunks))
+
+    def _block(self, chunk: Chunk, orders: Tensor | None, steps: Sequence[int]) -> Tensor:
+        """Some steps of a chunk; the losses before each, (steps, rows)."""
+        return torch.stack([self._step(chunk, orders, i) for i in steps])
 
     def _step(self, chunk: Chunk, orders: Tensor | None, i: int) -> Tensor:
         """One step of a chunk; the losses before it."""

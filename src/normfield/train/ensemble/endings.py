@@ -49,8 +49,9 @@ def end_infinite(group: Group) -> None:
 
 def _all_finite(stack: Stack) -> list[bool]:
     """Whether every parameter of each member is finite (K,)."""
-    each = [torch.isfinite(t).flatten(1).all(1) for t in stack.trained.values()]
-    return torch.stack(each).all(0).tolist()
+    held = [t.reshape(len(t), -1) for t in stack.trained.values() if t.numel()]
+    largest = [torch.linalg.vector_norm(t, math.inf, 1) for t in held]
+    return torch.stack([size.isfinite() for size in largest]).all(0).tolist()
 
 
 def _epochs(group: Group, together: Together, prepared: Prepared, recording: Recording) -> dict[int, Epoch]:

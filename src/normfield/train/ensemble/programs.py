@@ -27,6 +27,8 @@ Step = Callable[[Stack, Samples, Samples], Tensor]
 _WORTHWHILE = 20_000
 """Steps of single networks from which on compiling pays: it took 10 to 25 s and saved 0.7 to 2.5 ms of each."""
 _MOST_KEPT = 8
+_OPTIONS: dict[str, Any] = {"cpp.threads": 1}
+"""On a processor a program keeps to one thread: chunks, each a program's call, are what runs side by side."""
 _kept: dict[str, Callable[..., Any]] = {}
 """Programs by their text, the shapes of their arguments included; what they compute depends on nothing else."""
 
@@ -44,12 +46,15 @@ class Compilation:
         Spent on tracing and compiling so far.
     refusal : str or None
         Why nothing was compiled although it was wanted.
+    draws : bool
+        Whether a step draws at random, so that the order of steps matters.
     """
 
     wanted: bool
     required: bool = False
     seconds: float = 0.0
     refusal: str | None = None
+    draws: bool = False
     _steps: dict[Any, Step] = field(default_factory=dict)
 
     @property
@@ -71,7 +76,7 @@ class Compilation:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return _compiled(together, stack, inputs, targets)
+                return self._compiled(together, stack, inputs, targets)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -86,6 +91,20 @@ class Compilation:
         finally:
             self.seconds += time.perf_counter() - began
 
+    def _compiled(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
+        """Traced, compiled, and run once on a copy, since compilers set to work at the first call."""
+        leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
+        graph = _traced(together, stack, structure, leaves)
+        self.draws = self.draws or _draws(graph)
+        program = _program(graph)
+
+        def step(stack: Stack, inputs: Samples, targets: Samples) -> Tensor:
+            with torch.no_grad():
+                return program(*pytree.tree_leaves((stack.parts, inputs, targets)))
+
+        step(stack.only(torch.arange(stack.members, device=leaves[0].device)), inputs, targets)
+        return step
+
 
 def pays(steps: int) -> bool:
     """Whether compiling is worth its time for so many steps of single networks."""
@@ -95,19 +114,6 @@ def pays(steps: int) -> bool:
 def _shapes(stack: Stack, inputs: Samples, targets: Samples) -> Any:
     leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
     return str(structure), tuple((tuple(t.shape), t.dtype, t.device) for t in leaves)
-
-
-def _compiled(together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
-    """Traced to tensor operations, compiled, and run once on a copy, since compilers set to work at the first call."""
-    leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
-    program = _program(_traced(together, stack, structure, leaves))
-
-    def step(stack: Stack, inputs: Samples, targets: Samples) -> Tensor:
-        with torch.no_grad():
-            return program(*pytree.tree_leaves((stack.parts, inputs, targets)))
-
-    step(stack.only(torch.arange(stack.members, device=leaves[0].device)), inputs, targets)
-    return step
 
 
 def _traced(together: Together, stack: Stack, structure: Any, leaves: Sequence[Tensor]) -> GraphModule:
@@ -125,12 +131,19 @@ def _program(graph: GraphModule) -> Callable[..., Any]:
     """The compiled form of a graph, the one at hand where the same was compiled before."""
     text = _text(graph)
     if text is None:
-        return torch.compile(graph, dynamic=False)
+        return torch.compile(graph, dynamic=False, options=_OPTIONS)
     if text not in _kept:
         while len(_kept) >= _MOST_KEPT:
             _kept.pop(next(iter(_kept)))
-        _kept[text] = torch.compile(graph, dynamic=False)
+        _kept[text] = torch.compile(graph, dynamic=False, options=_OPTIONS)
     return _kept[text]
+
+
+def _draws(graph: GraphModule) -> bool:
+    """Whether anything in a graph is drawn at random."""
+    return any(
+        torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) for node in graph.graph.nodes
+    )
 
 
 def _text(graph: GraphModule) -> str | None:

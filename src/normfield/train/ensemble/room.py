@@ -81,7 +81,7 @@ def room_for(members: int, needs: Needs, memory: float, device: torch.device) ->
     chunk = max(1, min(chunk, int((memory - needs.waiting) // max(needs.stepping, 1))))
     most = max(1, int((memory - chunk * needs.stepping) // max(needs.waiting, 1)))
     at_once = _evenly(members, most)
-    return Room(at_once, _evenly(at_once, chunk))
+    return Room(at_once, _least_filling(at_once, chunk))
 
 
 def _stepped(members: int, needs: Needs, device: torch.device) -> int:
@@ -89,6 +89,12 @@ def _stepped(members: int, needs: Needs, device: torch.device) -> int:
     if device.type == "cpu":
         return max(1, _STEPPED_BYTES // max(needs.stepping, 1))
     return -(-members // _CUDA_SHARES)
+
+
+def _least_filling(total: int, most: int) -> int:
+    """The size of at most so many at which the fewest rows are added to fill every part; the largest of them."""
+    sizes = range(min(total, most), min(total, most) // 2, -1)
+    return min(sizes, key=lambda size: -(-total // size) * size)
 
 
 def _evenly(total: int, most: int) -> int:
