@@ -11,7 +11,7 @@ from torch import nn
 import normfield as nf
 from normfield.train import train_once
 from normfield.train.ensemble import programs
-from normfield.train.ensemble.rewriting import outputs_of_all
+from normfield.train.ensemble.rewriting import multiplies_first, outputs_of_all
 from normfield.train.ensemble.room import Needs, room_for
 from normfield.train.ensemble.side_by_side import side_by_side
 from normfield.train.ensemble.stack import stacked
@@ -126,6 +126,30 @@ def test_bfloat16_products_of_float32_weights():
     assert mixed.runs[0].losses != whole.runs[0].losses
     assert mixed.runs[0].losses == pytest.approx(whole.runs[0].losses, rel=0.05)
     assert {p.dtype for p in mixed.models[0].parameters()} == {torch.float32}
+
+
+def test_inputs_rounded_beforehand_change_no_bit(monkeypatch):
+    """In bfloat16 the data are rounded once where the first layer would do so at every step."""
+    members = [nf.Member(0.01, seed=seed) for seed in range(3)]
+    settings = {"precision": "bfloat16", "compiled": False, **SETTINGS}
+    found = nf.train_ensemble(single, DATA, members, **settings)
+    monkeypatch.setattr("normfield.train.ensemble.training.multiplies_first", lambda module: False)
+    expected = nf.train_ensemble(single, DATA, members, **settings)
+    assert [run.losses for run in found.runs] == [run.losses for run in expected.runs]
+
+
+@pytest.mark.parametrize(
+    ("module", "multiplies"),
+    [
+        (nn.Linear(2, 2), True),
+        (nn.Sequential(nn.Flatten(), nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())), True),
+        (nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)), False),
+        (nn.Sequential(nn.Flatten()), False),
+        (nn.LSTM(2, 2), False),
+    ],
+)
+def test_what_meets_a_product_first(module, multiplies):
+    assert multiplies_first(module) is multiplies
 
 
 def test_float32_casts_the_modules():

@@ -108,14 +108,12 @@ class Training:
 
     def _block(self, chunk: Chunk, orders: Tensor | None, steps: Sequence[int]) -> Tensor:
         """Some steps of a chunk; the losses before each, (steps, rows)."""
-        return torch.stack([self._step(chunk, orders, i) for i in steps])
-
-    def _step(self, chunk: Chunk, orders: Tensor | None, i: int) -> Tensor:
-        """One step of a chunk; the losses before it."""
-        inputs, targets = self.schedule.batch(orders, chunk.places, i)
-        step = self.compilation.step(self.together, chunk.stack, inputs, targets)
+        first = self.schedule.batch(orders, chunk.places, steps[0])
+        step = self.compilation.step(self.together, chunk.stack, *first)
         with _told_of_the_model():
-            return step(chunk.stack, inputs, targets)
+            losses = [step(*first)]
+            losses += [step(*self.schedule.batch(orders, chunk.places, i)) for i in steps[1:]]
+        return torch.stack(losses)
 
 
 @contextmanager

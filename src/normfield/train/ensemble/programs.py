@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,8 +22,10 @@ from normfield.train.ensemble.stack import Stack
 from normfield.train.ensemble.vectorised import Together
 from normfield.train.evaluation import training_mode
 
-Step = Callable[[Stack, Samples, Samples], Tensor]
-"""(stack, inputs, targets) -> losses (K,), the stack changed in place."""
+Step = Callable[[Samples, Samples], Tensor]
+"""(inputs, targets) -> losses (K,), a stack changed in place."""
+Program = Callable[..., Tensor]
+"""The same of the tensors of a stack, inputs and targets one by one."""
 
 _WORTHWHILE = 20_000
 """Steps of single networks from which on compiling pays: it took 10 to 25 s and saved 0.7 to 2.5 ms of each."""
@@ -55,23 +58,36 @@ class Compilation:
     seconds: float = 0.0
     refusal: str | None = None
     draws: bool = False
-    _steps: dict[Any, Step] = field(default_factory=dict)
+    _programs: dict[Any, Program | None] = field(default_factory=dict)
 
     @property
     def happened(self) -> bool:
         """Whether steps were compiled."""
-        return bool(self._steps) and self.refusal is None
+        return bool(self._programs) and self.refusal is None
 
     def step(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
-        """A step for arguments of these shapes: a compiled one where that is wanted and can be had."""
-        if not self.wanted or self.refusal is not None:
-            return together.step
-        key = _shapes(stack, inputs, targets)
-        if key not in self._steps:
-            self._steps[key] = self._made(together, stack, inputs, targets)
-        return self._steps[key]
+        """Steps of a stack with batches of these shapes: by a program where that is wanted and can be had."""
+        program = self._program(together, stack, inputs, targets)
+        if program is None:
+            return partial(together.step, stack)
+        own = pytree.tree_leaves(stack.parts)
 
-    def _made(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
+        def step(inputs: Samples, targets: Samples) -> Tensor:
+            with torch.no_grad():
+                return program(*own, *pytree.tree_leaves((inputs, targets)))
+
+        return step
+
+    def _program(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Program | None:
+        """The program for arguments of these shapes, made where it is missing."""
+        if not self.wanted or self.refusal is not None:
+            return None
+        key = _shapes(stack, inputs, targets)
+        if key not in self._programs:
+            self._programs[key] = self._made(together, stack, inputs, targets)
+        return self._programs[key]
+
+    def _made(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Program | None:
         began = time.perf_counter()
         try:
             with warnings.catch_warnings():
@@ -87,23 +103,19 @@ class Compilation:
                     got=self.refusal,
                     instead='give compiled="auto" or False',
                 ) from error
-            return together.step
+            return None
         finally:
             self.seconds += time.perf_counter() - began
 
-    def _compiled(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
+    def _compiled(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Program:
         """Traced, compiled, and run once on a copy, since compilers set to work at the first call."""
         leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
         graph = _traced(together, stack, structure, leaves)
         self.draws = self.draws or _draws(graph)
-        program = _program(graph)
-
-        def step(stack: Stack, inputs: Samples, targets: Samples) -> Tensor:
-            with torch.no_grad():
-                return program(*pytree.tree_leaves((stack.parts, inputs, targets)))
-
-        step(stack.only(torch.arange(stack.members, device=leaves[0].device)), inputs, targets)
-        return step
+        program = _compiled(graph)
+        with torch.no_grad():
+            program(*(leaf.clone() for leaf in leaves))
+        return program
 
 
 def pays(steps: int) -> bool:
@@ -127,7 +139,7 @@ def _traced(together: Together, stack: Stack, structure: Any, leaves: Sequence[T
         return make_fx(flat, tracing_mode="fake")(*leaves)
 
 
-def _program(graph: GraphModule) -> Callable[..., Any]:
+def _compiled(graph: GraphModule) -> Callable[..., Any]:
     """The compiled form of a graph, the one at hand where the same was compiled before."""
     text = _text(graph)
     if text is None:

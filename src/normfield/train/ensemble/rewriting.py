@@ -64,6 +64,14 @@ def outputs_of_all(
     return _vectorised(module, inputs, values, None if shared else 0), values.buffers
 
 
+def multiplies_first(module: nn.Module) -> bool:
+    """Whether inputs meet a matrix product before all else, so that rounding them for it beforehand changes nothing."""
+    if type(module) is nn.Sequential and _is_known(module):
+        parts = [part for part in module if type(part) is not nn.Flatten]
+        return bool(parts) and multiplies_first(parts[0])
+    return type(module) in (nn.Linear, nn.Conv2d) and _is_known(module)
+
+
 def _is_known(part: nn.Module) -> bool:
     """Whether there is a rule for a part, and nobody hangs on it."""
     hooked = part._forward_hooks or part._forward_pre_hooks or part._backward_hooks

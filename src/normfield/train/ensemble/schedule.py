@@ -53,8 +53,8 @@ class Schedule:
         prepared, size = self.prepared, self.prepared.batch_size
         if orders is None or size is None:
             return prepared.inputs, prepared.targets
-        chosen = orders[0] if self.shared_seed is not None else orders[list(rows)]
-        chosen = chosen[..., i * size : (i + 1) * size]
+        part = orders[:, i * size : (i + 1) * size]
+        chosen = part[0] if self.shared_seed is not None else part[list(rows)]
         return gathered(prepared.inputs, chosen), gathered(prepared.targets, chosen)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
 from normfield.train.builders import as_builder, data_for
@@ -16,6 +17,7 @@ from normfield.train.ensemble.member import as_members
 from normfield.train.ensemble.optimizers import RULES
 from normfield.train.ensemble.programs import Compilation, pays
 from normfield.train.ensemble.result import Ensemble
+from normfield.train.ensemble.rewriting import multiplies_first
 from normfield.train.ensemble.room import needs_of, room_for
 from normfield.train.ensemble.schedule import Schedule
 from normfield.train.ensemble.vectorised import Together
@@ -106,8 +108,8 @@ def train_ensemble(
     -----
     Draws inside the model (dropout) are each member's own but not those of `train_once`.
 
-    Dense layers, batch norms, pointwise layers and poolings in ``nn.Sequential`` (all that `build` makes but
-    convolutions) are written in batched matrix products; anything else goes through ``torch.func.vmap``.
+    Dense layers, convolutions, batch norms, pointwise layers and poolings in ``nn.Sequential`` (all that `build` makes)
+    are written for all members at once; anything else goes through ``torch.func.vmap``.
 
     Examples
     --------
@@ -135,6 +137,8 @@ def train_ensemble(
     needs = needs_of(first, function, prepared.evaluation[0], rule)
     room = room_for(len(given), needs, memory, next(first.parameters()).device)
     limit = math.inf if deadline is None else deadline
+    if precision == "bfloat16" and multiplies_first(first) and isinstance(prepared.inputs, Tensor):
+        prepared = replace(prepared, inputs=prepared.inputs.bfloat16())
     schedule = Schedule(prepared, settings, order_seed if shared_order else None, limit, recording)
     wanted = pays(len(given) * schedule.steps) if compiled == "auto" else bool(compiled)
     compilation = Compilation(wanted, required=compiled is True)
