@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,9 +32,12 @@ _FLAGS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep tests, and the processes that they start, from the network and from data sets in the user's cache."""
+    """Keep tests, and what they start, from the network and from data sets in the user's cache; let Ctrl-C be Ctrl-C."""
     os.environ["NORMFIELD_OFFLINE"] = "1"
     os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "normfield-tests-without-a-cache")
+    # A shell starts what it sends to the background with Ctrl-C ignored, and tests of Ctrl-C would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
