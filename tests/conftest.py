@@ -32,7 +32,7 @@ _FLAGS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep tests, and what they start, from the network and from data sets in the user's cache; let Ctrl-C be Ctrl-C."""
+    """Keep tests, and what they start, from the network and a user's data sets; let Ctrl-C be Ctrl-C."""
     os.environ["NORMFIELD_OFFLINE"] = "1"
     os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "normfield-tests-without-a-cache")
     # A shell starts what it sends to the background with Ctrl-C ignored, and tests of Ctrl-C would inherit that.
