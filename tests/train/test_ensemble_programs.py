@@ -65,6 +65,12 @@ def test_compiled_as_one_by_one_with_members_that_diverge():
     assert_as_one_by_one(found, **SETTINGS)
 
 
+def taken_off(module):
+    """Biases that a batch norm takes off at once, and the running means that follow them."""
+    pairs = [(i, part) for i, part in enumerate(module) if isinstance(part, nn.BatchNorm1d)]
+    return {name for i, _ in pairs for name in (f"{i - 1}.bias", f"{i}.running_mean")}
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_compiled_steps_are_torchs(optimizer):
@@ -82,7 +88,9 @@ def test_compiled_steps_are_torchs(optimizer):
             (0.5 * (alone(X) - nn.functional.one_hot(Y, 3)).square().sum() / len(X)).backward()
             steps.step()
         for name, value in alone.state_dict().items():
-            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-8, atol=1e-11)
+            # A bias that batch norm takes off has no gradient but round-off, 1e-17, which both rules divide by 1e-8.
+            atol = 1e-8 if name in taken_off(alone) else 1e-11
+            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-8, atol=atol)
 
 
 @pytest.mark.long
