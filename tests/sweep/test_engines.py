@@ -19,6 +19,7 @@ from sweep_tasks import Circumstances, DyingAtThree, FailingAtThree, Hashing, Ho
 
 import normfield as nf
 from normfield.errors import InvalidInput
+from normfield.free_memory import usable_bytes
 from normfield.sweep.engines import Job, WorkersLost, engine_named, machine
 from normfield.sweep.engines.processes import Processes
 
@@ -132,7 +133,7 @@ def test_too_few_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_has_its_part_of_the_memory() -> None:
     engine = Processes(4, 1)
     assert engine.resources(4096.0).memory == 1024.0
-    assert 0 < engine.resources(None).memory <= machine.usable_bytes() / 4 * 1.5
+    assert 0 < engine.resources(None).memory <= usable_bytes() / 4 * 1.5
 
 
 def _refused(task: Any) -> str:

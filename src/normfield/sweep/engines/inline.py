@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from normfield.free_memory import usable_bytes
 from normfield.sweep.engines.attempt import attempt
 from normfield.sweep.engines.engine import Finished, Job
-from normfield.sweep.engines.machine import cores, usable_bytes
+from normfield.sweep.engines.machine import cores
 from normfield.sweep.task import Resources, Task
 
 

@@ -1,4 +1,4 @@
-"""What this machine has for workers: memory, cores, threads and GPUs."""
+"""What this machine has for workers: cores, threads and GPUs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from pathlib import Path
 
 from normfield.errors import InvalidInput
 
-#: The part of what is free that workers plan to use: the rest is for what cannot be foreseen.
-SHARE = 0.5
-_UNKNOWN = 8 * 2**30
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
-
-
-def usable_bytes() -> int:
-    """Half of the memory that is free; half of 8 GiB where nobody tells."""
-    free = [size for size in (_free_in_machine(), _free_in_group()) if size is not None]
-    return int(SHARE * min(free, default=_UNKNOWN))
 
 
 def cores() -> int:
@@ -66,23 +56,3 @@ def _gpu_names() -> list[str]:
         return [str(i) for i, _ in enumerate(_NVIDIA.iterdir())]
     except OSError:
         return []
-
-
-def _free_in_machine() -> int | None:
-    """What Linux calls available, else the free pages; None where neither is told."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def _free_in_group() -> int | None:
-    """What a container's limit leaves; None without one."""
-    try:
-        most, used = (Path(name).read_text(encoding="ascii").strip() for name in _LIMITS)
-        return int(most) - int(used)
-    except (OSError, ValueError):
-        return None

@@ -14,9 +14,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from normfield.errors import InvalidInput
+from normfield.free_memory import usable_bytes
 from normfield.sweep.engines.engine import Finished, Job, WorkersLost
 from normfield.sweep.engines.environment import inherited, limited_to
-from normfield.sweep.engines.machine import gpus_of, usable_bytes
+from normfield.sweep.engines.machine import gpus_of
 from normfield.sweep.engines.portable import packed
 from normfield.sweep.engines.worker import READY, UNREADABLE, serve
 from normfield.sweep.task import Resources, Task

@@ -14,10 +14,10 @@ from ray import cloudpickle
 from ray.exceptions import RayActorError, RayError
 
 from normfield.errors import InvalidInput
+from normfield.free_memory import SHARE, usable_bytes
 from normfield.sweep.engines.attempt import attempt, in_a_line
 from normfield.sweep.engines.engine import Finished, Job, WorkersLost
 from normfield.sweep.engines.environment import inherited, limited_to
-from normfield.sweep.engines.machine import SHARE, usable_bytes
 from normfield.sweep.task import Resources, Task
 
 _STARTS = 3
