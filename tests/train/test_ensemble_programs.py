@@ -11,6 +11,7 @@ from torch import nn
 import normfield as nf
 from normfield.train import train_once
 from normfield.train.ensemble import programs
+from normfield.train.ensemble.descending import _blocks
 from normfield.train.ensemble.rewriting import multiplies_first, outputs_of_all
 from normfield.train.ensemble.room import Needs, room_for
 from normfield.train.ensemble.side_by_side import side_by_side
@@ -124,6 +125,22 @@ def test_a_divergence_is_dated_as_one_by_one_wherever_losses_are_read():
         assert (run.status, run.diverged_at) == (expected.status, expected.diverged_at)
         dates.append(run.diverged_at)
     assert len({date for date in dates if date is not None}) > 2
+
+
+@pytest.mark.parametrize(("before", "todo"), [(0, 5), (0, 234), (100, 31), (1000, 33)])
+def test_blocks_of_steps_cover_a_pass_once_and_grow_with_what_was_taken(before, todo):
+    blocks = list(_blocks(before, todo))
+    assert [i for block in blocks for i in block] == list(range(todo))
+    for block in blocks[:-1]:
+        assert len(block) == min(max((before + block[0]) // 4, 8), 32)
+
+
+def test_evaluations_are_compiled_by_their_own_work(monkeypatch):
+    """Four members take 12 steps and evaluate 3 batches before and 3 + 2 after each of 4 epochs."""
+    asked = []
+    monkeypatch.setattr("normfield.train.ensemble.training.pays", lambda steps: asked.append(steps))
+    nf.train_ensemble(perceptron, DATA, [0.1] * 4, batch_size=20, epochs=4, every_epoch=True)
+    assert asked == [4 * 12, 4 * (3 + 4 * 5) // 3]
 
 
 def test_bfloat16_products_of_float32_weights():
@@ -325,16 +342,20 @@ def test_side_by_side_runs_at_the_same_time_and_puts_threads_back():
         barrier.wait()
         return i, torch.get_num_threads()
 
-    with side_by_side(2) as mapped:
-        assert list(mapped(meet, range(2))) == [(0, 1), (1, 1)]
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    try:
+        with side_by_side() as mapped:
+            assert list(mapped(meet, range(2))) == [(0, 1), (1, 1)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
     ("members", "most", "chunk"), [(16, 3, 2), (64, 8, 8), (7, 4, 4), (5, 8, 5), (9, 4, 3)]
 )
 def test_chunks_are_of_the_size_that_adds_the_fewest_rows(members, most, chunk):
-    room = room_for(members, Needs(1, 2**24 // most), 1e9, torch.device("cpu"))
+    room = room_for(members, Needs(1, 2**25 // most), 1e9, torch.device("cpu"))
     assert room.chunk == chunk
 
 
@@ -345,5 +366,5 @@ def test_room():
         assert room.at_once * 100 + room.chunk * 300 <= memory
         assert 1 <= room.chunk <= room.at_once <= 20
     assert room_for(20, Needs(100, 300), 1e5, torch.device("cpu")).at_once == 20
-    assert room_for(64, Needs(2**20, 2**22), 2**30, torch.device("cpu")).chunk == 4
+    assert room_for(64, Needs(2**20, 2**22), 2**30, torch.device("cpu")).chunk == 8
     assert room_for(64, Needs(2**20, 2**22), 2**40, torch.device("cuda")).chunk == 16

@@ -22,16 +22,23 @@ _DROPPING = (_DropoutNd, nn.MultiheadAttention, nn.RNNBase)
 @contextmanager
 def batch_mode(model: nn.Module) -> Iterator[None]:
     """The modes of training but for dropout, which is off; modes and buffers are put back on leaving."""
-    with training_mode(model):
+    with without_dropout(model):
         buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-        for module in model.modules():
-            module.training = module.training and not isinstance(module, _DROPPING)
         try:
             yield
         finally:
             with torch.no_grad():
                 for buffer, kept in buffers:
                     buffer.copy_(kept)
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """The modes of training but for dropout, which is off; modes alone are put back on leaving."""
+    with training_mode(model):
+        for module in model.modules():
+            module.training = module.training and not isinstance(module, _DROPPING)
+        yield
 
 
 @contextmanager

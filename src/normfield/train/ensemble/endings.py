@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 
-from normfield.data.batching import Pair
 from normfield.train.descent import DIVERGED
+from normfield.train.ensemble.computing import Computing
 from normfield.train.ensemble.group import Group
 from normfield.train.ensemble.stack import Stack
-from normfield.train.ensemble.vectorised import Shares, Together
 from normfield.train.epochs import Epoch, Recording
 from normfield.train.prepared import Prepared
 
 
-def measured(group: Group, together: Together, batches: Sequence[Pair], labelled: bool) -> Shares:
-    """Losses and shares of hits of every row."""
-    found = [together.measured(chunk.stack, batches, labelled) for chunk in group.chunks]
-    return Shares(
-        [loss for shares in found for loss in shares.losses],
-        [accuracy for shares in found for accuracy in shares.accuracies],
-    )
-
-
-def record(group: Group, together: Together, prepared: Prepared, recording: Recording) -> None:
+def record(group: Group, computing: Computing, prepared: Prepared, recording: Recording) -> None:
     """Keep what the members alive are worth at an epoch's end."""
-    for k, epoch in _epochs(group, together, prepared, recording).items():
+    for k, epoch in _epochs(group, computing, prepared, recording).items():
         group.descents[k].epochs.append(epoch)
 
 
-def endings(group: Group, together: Together, prepared: Prepared, recording: Recording) -> dict[int, Epoch]:
+def endings(group: Group, computing: Computing, prepared: Prepared, recording: Recording) -> dict[int, Epoch]:
     """The members that finished after their last step, by place; one whose loss is not finite diverged after all."""
     if recording.every_epoch:
         last = {k: group.descents[k].epochs[-1] for k in group.alive}
     else:
-        last = _epochs(group, together, prepared, recording)
+        last = _epochs(group, computing, prepared, recording)
     group.end([k for k in last if not math.isfinite(last[k].train_loss)], DIVERGED)
     return {k: last[k] for k in group.alive}
 
@@ -54,12 +43,12 @@ def _all_finite(stack: Stack) -> list[bool]:
     return torch.stack([size.isfinite() for size in largest]).all(0).tolist()
 
 
-def _epochs(group: Group, together: Together, prepared: Prepared, recording: Recording) -> dict[int, Epoch]:
+def _epochs(group: Group, computing: Computing, prepared: Prepared, recording: Recording) -> dict[int, Epoch]:
     """The members alive at an epoch's end, by place."""
     if not group.alive:
         return {}
-    train = measured(group, together, prepared.evaluation, prepared.labelled)
-    test = measured(group, together, prepared.test, prepared.labelled) if prepared.test else None
+    train = computing.measured(group, prepared.evaluation, prepared.labelled)
+    test = computing.measured(group, prepared.test, prepared.labelled) if prepared.test else None
     return {
         k: Epoch(
             epoch=len(group.descents[k].epochs) + 1,

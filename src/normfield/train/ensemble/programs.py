@@ -1,4 +1,4 @@
-"""A step of training as a compiled program."""
+"""What members compute at once as a compiled program: a step of training, an evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
@@ -19,80 +19,81 @@ from normfield.data.foreign_errors import described
 from normfield.errors import InvalidInput
 from normfield.samples import Samples
 from normfield.train.ensemble.stack import Stack
-from normfield.train.ensemble.vectorised import Together
-from normfield.train.evaluation import training_mode
 
-Step = Callable[[Samples, Samples], Tensor]
-"""(inputs, targets) -> losses (K,), a stack changed in place."""
-Program = Callable[..., Tensor]
+Function = Callable[[Stack, Samples, Samples], Any]
+"""(stack, inputs, targets) -> tensors; what it changes of the stack it changes in place."""
+Bound = Callable[[Samples, Samples], Any]
+"""The same for one stack."""
+Program = Callable[..., Any]
 """The same of the tensors of a stack, inputs and targets one by one."""
 
 _WORTHWHILE = 20_000
 """Steps of single networks from which on compiling pays: it took 10 to 25 s and saved 0.7 to 2.5 ms of each."""
-_MOST_KEPT = 8
-_OPTIONS: dict[str, Any] = {"cpp.threads": 1}
-"""On a processor a program keeps to one thread: chunks, each a program's call, are what runs side by side."""
+_MOST_KEPT = 16
+_OPTIONS: dict[str, Any] = {"cpp.threads": 1, "cpp_wrapper": True}
+"""On a processor a program keeps to one thread: chunks, each a program's call, are what runs side by side, which they
+can since a program in C++ as a whole lets go of Python's interpreter."""
 _kept: dict[str, Callable[..., Any]] = {}
 """Programs by their text, the shapes of their arguments included; what they compute depends on nothing else."""
 
 
 @dataclass
 class Compilation:
-    """How training steps are compiled, and what that took.
+    """Whether steps, or evaluations, are compiled, and what that took.
 
     Attributes
     ----------
     wanted : bool
     required : bool
-        Whether it is an error that steps cannot be compiled.
+        Whether it is an error that something cannot be compiled.
     seconds : float
         Spent on tracing and compiling so far.
     refusal : str or None
-        Why nothing was compiled although it was wanted.
-    draws : bool
-        Whether a step draws at random, so that the order of steps matters.
+        Why nothing is compiled although it was wanted.
     """
 
     wanted: bool
     required: bool = False
     seconds: float = 0.0
     refusal: str | None = None
-    draws: bool = False
-    _programs: dict[Any, Program | None] = field(default_factory=dict)
+    _programs: dict[Any, _Compiled | None] = field(default_factory=dict)
 
     @property
     def happened(self) -> bool:
-        """Whether steps were compiled."""
+        """Whether anything was compiled."""
         return bool(self._programs) and self.refusal is None
 
-    def step(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Step:
-        """Steps of a stack with batches of these shapes: by a program where that is wanted and can be had."""
-        program = self._program(together, stack, inputs, targets)
-        if program is None:
-            return partial(together.step, stack)
-        own = pytree.tree_leaves(stack.parts)
+    def of(self, function: Function, stack: Stack, inputs: Samples, targets: Samples) -> tuple[Bound, bool]:
+        """A function of a stack with batches of these shapes, by a program where that is wanted and can be had; beside
+        it whether calls of several stacks may be made side by side: on a processor, of programs that draw nothing."""
+        compiled = self._compiled(function, stack, inputs, targets)
+        if compiled is None:
+            return partial(function, stack), False
+        own, program = pytree.tree_leaves(stack.parts), compiled.program
 
-        def step(inputs: Samples, targets: Samples) -> Tensor:
+        def bound(inputs: Samples, targets: Samples) -> Any:
             with torch.no_grad():
                 return program(*own, *pytree.tree_leaves((inputs, targets)))
 
-        return step
+        return bound, own[0].device.type == "cpu" and not compiled.draws
 
-    def _program(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Program | None:
+    def _compiled(
+        self, function: Function, stack: Stack, inputs: Samples, targets: Samples
+    ) -> _Compiled | None:
         """The program for arguments of these shapes, made where it is missing."""
         if not self.wanted or self.refusal is not None:
             return None
-        key = _shapes(stack, inputs, targets)
+        key = function.__name__, *_shapes(stack, inputs, targets)
         if key not in self._programs:
-            self._programs[key] = self._made(together, stack, inputs, targets)
+            self._programs[key] = self._made(function, stack, inputs, targets)
         return self._programs[key]
 
-    def _made(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Program | None:
+    def _made(self, function: Function, stack: Stack, inputs: Samples, targets: Samples) -> _Compiled | None:
         began = time.perf_counter()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return self._compiled(together, stack, inputs, targets)
+                return _made(function, stack, inputs, targets)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -107,15 +108,13 @@ class Compilation:
         finally:
             self.seconds += time.perf_counter() - began
 
-    def _compiled(self, together: Together, stack: Stack, inputs: Samples, targets: Samples) -> Program:
-        """Traced, compiled, and run once on a copy, since compilers set to work at the first call."""
-        leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
-        graph = _traced(together, stack, structure, leaves)
-        self.draws = self.draws or _draws(graph)
-        program = _compiled(graph)
-        with torch.no_grad():
-            program(*(leaf.clone() for leaf in leaves))
-        return program
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A program, and whether it draws at random, so that the order of its calls matters."""
+
+    program: Program
+    draws: bool
 
 
 def pays(steps: int) -> bool:
@@ -128,14 +127,24 @@ def _shapes(stack: Stack, inputs: Samples, targets: Samples) -> Any:
     return str(structure), tuple((tuple(t.shape), t.dtype, t.device) for t in leaves)
 
 
-def _traced(together: Together, stack: Stack, structure: Any, leaves: Sequence[Tensor]) -> GraphModule:
-    """The step as a graph of tensor operations on the leaves of its arguments."""
+def _made(function: Function, stack: Stack, inputs: Samples, targets: Samples) -> _Compiled:
+    """Traced, compiled, and run once on a copy, since compilers set to work at the first call."""
+    leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
+    graph = _traced(function, stack.module, structure, leaves)
+    program = _compiled(graph)
+    with torch.no_grad():
+        program(*(leaf.clone() for leaf in leaves))
+    return _Compiled(program, _draws(graph))
 
-    def flat(*leaves: Tensor) -> Tensor:
+
+def _traced(function: Function, module: nn.Module, structure: Any, leaves: Sequence[Tensor]) -> GraphModule:
+    """A function as a graph of tensor operations on the leaves of its arguments."""
+
+    def flat(*leaves: Tensor) -> Any:
         parts, inputs, targets = pytree.tree_unflatten(leaves, structure)
-        return together.pure_step(Stack(stack.module, *parts), inputs, targets)
+        return function(Stack(module, *parts), inputs, targets)
 
-    with training_mode(stack.module), torch.no_grad():
+    with torch.no_grad():
         return make_fx(flat, tracing_mode="fake")(*leaves)
 
 

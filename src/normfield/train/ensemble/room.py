@@ -19,7 +19,7 @@ from normfield.train.losses import LossFunction
 _COPIES = 3
 """Of a member's parameters and buffers while it waits: themselves, the module they came from, and those made anew when
 members that diverged make room."""
-_STEPPED_BYTES = 16 * 2**20
+_STEPPED_BYTES = 32 * 2**20
 """What a step of some members may take on a CPU. More is slower there, since it leaves the cache and since memory of
 such size is mapped anew each time: a step of 784-1000-1000-1000-10 took 16 ms a member by ones and 28 by eights, of
 784-64-64-64-10 0.47 ms by eights and 0.65 by 64s (one core)."""

@@ -37,6 +37,13 @@ class Schedule:
         """Of a member that neither diverges nor is cut short."""
         return self.settings.steps or self.settings.epochs * self.prepared.steps_per_epoch
 
+    @property
+    def evaluated_batches(self) -> int:
+        """Of a member: before its first step, and after every epoch or the last step."""
+        first, test = len(self.prepared.evaluation), len(self.prepared.test or ())
+        times = -(-self.steps // self.prepared.steps_per_epoch) if self.recording.every_epoch else 1
+        return first + times * (first + test)
+
     def passes(self, members: Sequence[Member]) -> Iterator[Tensor | None]:
         """Orders of the data without end: one row for each member, one for all, or none for the full batch."""
         seeds = [self.shared_seed] if self.shared_seed is not None else [member.seed for member in members]

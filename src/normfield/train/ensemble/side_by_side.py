@@ -9,16 +9,20 @@ from typing import Any
 
 import torch
 
+Mapped = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
+"""A ``map``."""
+
 
 @contextmanager
-def side_by_side(workers: int) -> Iterator[Callable[[Callable, Iterable[Any]], Iterable[Any]]]:
-    """A ``map`` whose calls run at the same time, at most so many; torch takes one thread in each, and is put back."""
-    if workers < 2:
+def side_by_side() -> Iterator[Mapped]:
+    """A ``map`` whose calls run at the same time, on as many threads as torch has; there it takes one in each, and is
+    put back. Threads are started by the first call and then wait for the next."""
+    threads = torch.get_num_threads()
+    if threads < 2:
         yield map
         return
-    threads = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool.map
     finally:
         torch.set_num_threads(threads)

@@ -28,6 +28,8 @@ from normfield.train.run import Run
 from normfield.train.settings import Settings, positive
 
 MEMORY = 2 * 2**30
+_PASSES_OF_A_STEP = 3
+"""Matrix products of a step over those of an evaluated batch."""
 
 
 def train_ensemble(
@@ -56,8 +58,8 @@ def train_ensemble(
 
     Parameters, gradients and optimizer states are held as (K, …) and stepped at once, so that small networks share the
     cost of every operation; the runs are those that `train_once` makes one by one, to round-off. What becomes NaN in
-    one member never meets another; one that diverges is left out within eight steps (in a compiled program, as soon as
-    those left fill a chunk less).
+    one member never meets another; one that diverges is left out within eight steps, later within a quarter of those
+    taken and at most 32 (in a compiled program, as soon as those left fill a chunk less).
 
     Parameters
     ----------
@@ -87,10 +89,11 @@ def train_ensemble(
         convolutions in bfloat16 (``torch.autocast``), in training and in the losses and accuracies reported, with
         weights, statistics of batch norms and the optimizer's state in float32.
     compiled : {"auto", True, False}
-        Whether steps are compiled by ``torch.compile``, which needs a C++ compiler on a CPU. "auto" does from 20,000
-        planned steps of single networks (members × steps) on, the same whatever the machine, so that a repeated sweep
-        repeats its numbers: compiling took 10 to 25 s of one core and saved 0.7 ms (width 64) to 2.5 ms (width 256) of
-        each such step. Where it cannot compile, "auto" goes on without, and the result says so.
+        Whether steps and evaluations are compiled by ``torch.compile``, which needs a C++ compiler on a CPU. "auto"
+        does from 20,000 planned steps of single networks (members × steps) on, three evaluated batches counted as one,
+        the same whatever the machine, so that a repeated sweep repeats its numbers: compiling took 10 to 25 s of one
+        core and saved 0.7 ms (width 64) to 2.5 ms (width 256) of each such step. Where it cannot compile, "auto" goes
+        on without, and the result says so.
     progress : callable, optional
         Told of every finished group in a line.
 
@@ -140,10 +143,14 @@ def train_ensemble(
     if precision == "bfloat16" and multiplies_first(first) and isinstance(prepared.inputs, Tensor):
         prepared = replace(prepared, inputs=prepared.inputs.bfloat16())
     schedule = Schedule(prepared, settings, order_seed if shared_order else None, limit, recording)
-    wanted = pays(len(given) * schedule.steps) if compiled == "auto" else bool(compiled)
-    compilation = Compilation(wanted, required=compiled is True)
     together = Together(function, rule, schedule.is_shared, precision == "bfloat16")
-    training = Training(together, schedule, compilation, room.chunk)
+    training = Training(
+        together,
+        schedule,
+        steps=_compilation(compiled, len(given) * schedule.steps),
+        evaluations=_compilation(compiled, len(given) * schedule.evaluated_batches // _PASSES_OF_A_STEP),
+        chunk=room.chunk,
+    )
     runs: list[Run] = []
     models: list[nn.Module] = []
     for start in range(0, len(given), room.at_once):
@@ -160,9 +167,14 @@ def train_ensemble(
         optimizer=optimizer,
         models=tuple(models),
         seconds=time.perf_counter() - began,
-        compiled=compilation.happened,
-        compile_seconds=compilation.seconds,
+        compiled=training.steps.happened,
+        compile_seconds=training.compile_seconds,
     )
+
+
+def _compilation(compiled: bool | str, steps: int) -> Compilation:
+    """Of what is as much work as so many steps of single networks."""
+    return Compilation(pays(steps) if compiled == "auto" else bool(compiled), compiled is True)
 
 
 def _as_it_is(module: nn.Module) -> nn.Module:
