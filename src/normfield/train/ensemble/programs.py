@@ -28,11 +28,11 @@ Program = Callable[..., Any]
 """The same of the tensors of a stack, inputs and targets one by one."""
 
 _WORTHWHILE = 20_000
-"""Steps of single networks from which on compiling pays: it took 10 to 25 s and saved 0.7 to 2.5 ms of each."""
+"""Steps of single networks from which on compiling pays: it took 6 to 17 s and saved 0.7 to 2.5 ms of each."""
 _MOST_KEPT = 16
-_OPTIONS: dict[str, Any] = {"cpp.threads": 1, "cpp_wrapper": True}
-"""On a processor a program keeps to one thread: chunks, each a program's call, are what runs side by side, which they
-can since a program in C++ as a whole lets go of Python's interpreter."""
+_ON_PROCESSORS: dict[str, Any] = {"cpp.threads": 1, "cpp_wrapper": True}
+"""A program there keeps to one thread: chunks, each a program's call, are what runs side by side, which they can since
+a program in C++ as a whole lets go of Python's interpreter."""
 _kept: dict[str, Callable[..., Any]] = {}
 """Programs by their text, the shapes of their arguments included; what they compute depends on nothing else."""
 
@@ -131,7 +131,7 @@ def _made(function: Function, stack: Stack, inputs: Samples, targets: Samples) -
     """Traced, compiled, and run once on a copy, since compilers set to work at the first call."""
     leaves, structure = pytree.tree_flatten((stack.parts, inputs, targets))
     graph = _traced(function, stack.module, structure, leaves)
-    program = _compiled(graph)
+    program = _compiled(graph, _ON_PROCESSORS if leaves[0].device.type == "cpu" else {})
     with torch.no_grad():
         program(*(leaf.clone() for leaf in leaves))
     return _Compiled(program, _draws(graph))
@@ -148,15 +148,15 @@ def _traced(function: Function, module: nn.Module, structure: Any, leaves: Seque
         return make_fx(flat, tracing_mode="fake")(*leaves)
 
 
-def _compiled(graph: GraphModule) -> Callable[..., Any]:
+def _compiled(graph: GraphModule, options: dict[str, Any]) -> Callable[..., Any]:
     """The compiled form of a graph, the one at hand where the same was compiled before."""
     text = _text(graph)
     if text is None:
-        return torch.compile(graph, dynamic=False, options=_OPTIONS)
+        return torch.compile(graph, dynamic=False, options=options)
     if text not in _kept:
         while len(_kept) >= _MOST_KEPT:
             _kept.pop(next(iter(_kept)))
-        _kept[text] = torch.compile(graph, dynamic=False, options=_OPTIONS)
+        _kept[text] = torch.compile(graph, dynamic=False, options=options)
     return _kept[text]
 
 

@@ -91,7 +91,7 @@ def train_ensemble(
     compiled : {"auto", True, False}
         Whether steps and evaluations are compiled by ``torch.compile``, which needs a C++ compiler on a CPU. "auto"
         does from 20,000 planned steps of single networks (members × steps) on, three evaluated batches counted as one,
-        the same whatever the machine, so that a repeated sweep repeats its numbers: compiling took 10 to 25 s of one
+        the same whatever the machine, so that a repeated sweep repeats its numbers: compiling took 6 to 17 s of one
         core and saved 0.7 ms (width 64) to 2.5 ms (width 256) of each such step. Where it cannot compile, "auto" goes
         on without, and the result says so.
     progress : callable, optional
