@@ -273,7 +273,7 @@ KERNELS: dict[str, Entry] = {
         "eps",
     ),
     "a kernel of no parameters": (lambda _: nf.batch_kernel(NORMED, X, parameters=()), "weight, bias, gamma"),
-    "a kernel from one draw": (lambda _: nf.batch_kernel(NORMED, X, samples=1), "at least 2 samples"),
+    "a kernel from one draw": (lambda _: nf.batch_kernel(NORMED, X, samples=31), "at least 32 samples"),
 }
 
 REGISTRY: dict[str, Entry] = {

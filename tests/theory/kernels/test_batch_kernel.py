@@ -245,7 +245,7 @@ BAD = [
     ("memory", {"memory": 1000.0}, "expected kernels within 1e\\+03 bytes of memory, got 4 samples"),
     ("parameters", {"parameters": ["sigma"]}, 'expected parameters "all", "weights" or some of'),
     ("tolerance", {"tolerance": 0}, "expected a tolerance above 0"),
-    ("samples", {"samples": 1}, "expected at least 2 samples"),
+    ("samples", {"samples": 31}, "expected at least 32 samples"),
     ("seed", {"seed": 0.5}, "expected seed as a whole number"),
     ("on_failure", {"on_failure": "ignore"}, "expected on_failure one of raise, return"),
     (

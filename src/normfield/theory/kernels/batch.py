@@ -14,6 +14,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 from normfield.errors import InvalidInput, NumericalFailure
 from normfield.network import Network
 from normfield.theory.kernels.batch_result import BatchKernel, LayerKernel
+from normfield.theory.kernels.layer.draws import LEAST_DRAWS
 from normfield.theory.kernels.walk.rules import PARAMETERS, Asked, Passed, in_order, pass_along
 from normfield.theory.kernels.walk.signal import of_data
 from normfield.theory.kernels.walk.steps import Affine, Branched, Step, read_steps
@@ -124,7 +125,11 @@ def read_question(
         if value not in choices:
             raise InvalidInput(expected=f"{name} one of {', '.join(choices)}", got=repr(value))
     _number("a tolerance above 0 and below 1", tolerance, 0 < tolerance < 1 if _is_real(tolerance) else False)
-    _number("at least 2 samples of Monte Carlo", samples, _is_whole(samples) and samples >= 2)
+    _number(
+        f"at least {LEAST_DRAWS} samples of Monte Carlo",
+        samples,
+        _is_whole(samples) and samples >= LEAST_DRAWS,
+    )
     _number("seed as a whole number from 0", seed, _is_whole(seed) and seed >= 0)
     ways = Ways(method, float(tolerance), int(samples), int(seed))
     return read_steps(net), Asked(ways, _parameters(parameters))

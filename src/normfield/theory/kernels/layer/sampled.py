@@ -18,16 +18,13 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from normfield.errors import InvalidInput
 from normfield.network import ActivationFunction
 from normfield.theory import ops
 from normfield.theory.gaussian import derivative
 from normfield.theory.kernels.layer.centred import CentredCovariance, centre, centred_covariance, host
 from normfield.theory.kernels.layer.diverging import divergence
+from normfield.theory.kernels.layer.draws import blocks_of_draws
 from normfield.theory.kernels.layer.moments import BatchNormalisation, LayerMoments
-
-_BLOCKS = 32
-_NUMBERS = 500_000  # draws × samples at once: some ten arrays of 4 MB
 
 
 @dataclass(frozen=True)
@@ -101,15 +98,10 @@ def sampled_moments(
     InvalidInput
         If samples do not differ and ε = 0, or ``samples`` is below 32.
     """
-    if not samples >= _BLOCKS:
-        raise InvalidInput(
-            expected=f"at least {_BLOCKS} draws", got=str(samples), instead="the error falls as 1/√draws"
-        )
     centred = centred_covariance(host(nngp), norm.eps)
     status = "" if ntk is None else divergence(centred)
     tangent = None if ntk is None or status else centre(host(ntk)) / centred.scale
-    blocks = max(_BLOCKS, math.ceil(samples * centred.size / _NUMBERS))
-    size = math.ceil(samples / blocks)
+    blocks, size = blocks_of_draws(samples, centred.size)
     sums: dict[str, _Running] = {}
     for y in normal_draws(centred, blocks, size, seed):
         for name, value in _block(y, centred, tangent, norm, phi).items():

@@ -19,11 +19,9 @@ from normfield.network import ActivationFunction
 from normfield.theory.gaussian import derivative
 from normfield.theory.kernels.layer.centred import CentredCovariance, centre, centred_covariance, host
 from normfield.theory.kernels.layer.diverging import divergence
+from normfield.theory.kernels.layer.draws import blocks_of_draws
 from normfield.theory.kernels.layer.moments import BatchNormalisation
 from normfield.theory.kernels.layer.sampled import normal_draws
-
-_BLOCKS = 32
-_NUMBERS = 500_000  # draws × samples at once
 
 
 def sampled_pull_back(
@@ -53,8 +51,7 @@ def sampled_pull_back(
     if divergence(centred):
         return nngp * 0 + math.inf, math.inf
     behind = host(pi)
-    blocks = max(_BLOCKS, math.ceil(samples * centred.size / _NUMBERS))
-    size = math.ceil(samples / blocks)
+    blocks, size = blocks_of_draws(samples, centred.size)
     total, traces = np.zeros_like(behind), []
     for y in normal_draws(centred, blocks, size, seed):
         one = _block(y, centred, behind, norm, phi)

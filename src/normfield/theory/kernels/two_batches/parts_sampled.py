@@ -9,7 +9,6 @@ so that sums over draws are matrix products. All points are drawn together: mean
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,13 +20,11 @@ from normfield.network import ActivationFunction
 from normfield.theory import ops
 from normfield.theory.gaussian import derivative
 from normfield.theory.kernels.layer.centred import host
+from normfield.theory.kernels.layer.draws import blocks_of_draws
 from normfield.theory.kernels.layer.moments import BatchNormalisation
 from normfield.theory.kernels.layer.sampled import SampledMoments
 from normfield.theory.kernels.two_batches.blocks import CrossMoments, stacked_blocks
 from normfield.theory.kernels.two_batches.parts import Part, apart, centred_by
-
-_BLOCKS = 32
-_NUMBERS = 500_000  # draws × points at once
 
 
 def parts_sampled(
@@ -66,16 +63,11 @@ def parts_sampled(
     InvalidInput
         If samples of a source do not differ and ε = 0, or ``samples`` is below 32.
     """
-    if not samples >= _BLOCKS:
-        raise InvalidInput(
-            expected=f"at least {_BLOCKS} draws", got=str(samples), instead="the error falls as 1/√draws"
-        )
     sigma = centred_by(host(nngp), parts)
     root = _root(sigma, float(np.abs(host(nngp)).max()))
     _require_variance(root, parts, norm.eps)
     tangent = None if ntk is None else centred_by(host(ntk), parts)
-    blocks = max(_BLOCKS, math.ceil(samples * sigma.shape[0] / _NUMBERS))
-    size = math.ceil(samples / blocks)
+    blocks, size = blocks_of_draws(samples, sigma.shape[0])
     generator = np.random.default_rng(seed)
     sums: dict[str, np.ndarray] = {}
     for _ in range(blocks):
