@@ -20,7 +20,7 @@ from normfield.measure.subject.structured import OnStructure, OutputLayout
 from normfield.samples import shape_words
 
 
-def _run(function: ModelFunction, batch: Batch) -> Any:
+def run_model(function: ModelFunction, batch: Batch) -> Any:
     """Whatever the model returns, or one line on why there is nothing."""
     try:
         return function(batch.inputs)
@@ -34,9 +34,9 @@ def _run(function: ModelFunction, batch: Batch) -> Any:
         ) from error
 
 
-def _outputs(function: ModelFunction, batch: Batch) -> Tensor:
+def tensor_outputs(function: ModelFunction, batch: Batch) -> Tensor:
     """The model's outputs as one tensor."""
-    outputs = _run(function, batch)
+    outputs = run_model(function, batch)
     if not isinstance(outputs, Tensor):
         raise InvalidInput(
             expected="a model that returns one tensor",
@@ -47,7 +47,7 @@ def _outputs(function: ModelFunction, batch: Batch) -> Tensor:
     return outputs
 
 
-def _check_outputs(outputs: Tensor, batch: Batch) -> None:
+def check_outputs(outputs: Tensor, batch: Batch) -> None:
     if outputs.dim() == 0 or len(outputs) != batch.samples or outputs.numel() == 0:
         raise InvalidInput(
             expected=f"outputs with one row for each of the {batch.samples} samples",
@@ -70,7 +70,7 @@ def _check_loss(loss: Loss, outputs: Tensor, targets: Any) -> None:
 def _check_repeatable(function: ModelFunction, batch: Batch, first: Tensor) -> None:
     """Run a second time and compare, up to a device's order of summation."""
     tolerance = 100 * torch.finfo(first.dtype).eps * float(first.abs().max())
-    second = _outputs(function, batch)
+    second = tensor_outputs(function, batch)
     if second.shape != first.shape or not float((second - first).abs().max()) <= tolerance:
         raise InvalidInput(
             expected="a model that gives the same outputs twice",
@@ -83,7 +83,7 @@ def _check_repeatable(function: ModelFunction, batch: Batch, first: Tensor) -> N
 def _check_precision(function: ModelFunction, batch: Batch) -> Tensor:
     """The outputs, having looked that none of their operations is in half precision."""
     with HalfPrecisionWatch() as watch:
-        outputs = _outputs(function, batch)
+        outputs = tensor_outputs(function, batch)
     if watch.found:
         raise InvalidInput(
             expected="a model that computes in float32 or float64",
@@ -94,7 +94,7 @@ def _check_precision(function: ModelFunction, batch: Batch) -> Tensor:
     return outputs
 
 
-def _check_batch_size(function: ModelFunction, batches: Batches, statistics: str) -> None:
+def check_batch_size(function: ModelFunction, batches: Batches, statistics: str) -> None:
     smallest = min(batch.samples for batch in batches.items)
     if smallest < 2 and statistics != "running" and batch_norms(function.model):
         raise InvalidInput(
@@ -116,7 +116,7 @@ def _check_ghost_rows(function: ModelFunction, batch: Batch) -> None:
         for name, layer in batch_norms(function.model).items()
     ]
     try:
-        _outputs(function, batch)
+        tensor_outputs(function, batch)
     finally:
         for handle in handles:
             handle.remove()
@@ -142,7 +142,7 @@ def fitted(function: ModelFunction, loss: Loss, batches: Batches) -> tuple[Model
         return function, loss
     batch = batches.items[0].like(function.parameters[0])
     with torch.no_grad():
-        outputs = _run(function, batch)
+        outputs = run_model(function, batch)
     if isinstance(outputs, Tensor):
         return function, loss
     layout = OutputLayout.of(outputs, batch.samples)
@@ -164,14 +164,14 @@ def survey(function: ModelFunction, batches: Batches, loss: Loss | None, statist
         outputs that are no tensor, not finite or of another length than the batch, targets that do not fit the loss,
         a loss that is not a finite scalar.
     """
-    _check_batch_size(function, batches, statistics)
+    check_batch_size(function, batches, statistics)
     shape: tuple[int, ...] = ()
     with torch.no_grad():
         if batches.ghost_batch_size is not None:
             _check_ghost_rows(function, batches.items[0].like(function.parameters[0]))
         for number, batch in enumerate(item.like(function.parameters[0]) for item in batches.items):
-            outputs = _check_precision(function, batch) if number == 0 else _outputs(function, batch)
-            _check_outputs(outputs, batch)
+            outputs = _check_precision(function, batch) if number == 0 else tensor_outputs(function, batch)
+            check_outputs(outputs, batch)
             if number == 0:
                 _check_repeatable(function, batch, outputs)
             if loss is not None:
