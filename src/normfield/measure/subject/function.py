@@ -19,7 +19,7 @@ from normfield.samples import Samples, arguments
 Tensors = Tensor | Sequence[Tensor]
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """The module itself, out of torch.compile's wrapper and those of data parallelism."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -75,7 +75,7 @@ def _copy(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def _differentiable() -> Iterator[None]:
+def differentiable() -> Iterator[None]:
     """torch's word for a missing derivative is RuntimeError."""
     try:
         yield
@@ -122,7 +122,7 @@ class ModelFunction:
         """Copy the parameters of a model; raise InvalidInput where it is none that can be measured."""
         if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
             raise InvalidInput(expected="a torch.nn.Module in Python", got=type(model).__name__)
-        model = _unwrapped(model)
+        model = unwrapped(model)
         _check_tensors(model)
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if not trainable:
@@ -188,7 +188,7 @@ class ModelFunction:
         InvalidInput
             An operation has no derivative.
         """
-        with _differentiable():
+        with differentiable():
             pieces = torch.autograd.grad(
                 outputs, self.parameters, weights, retain_graph=True, materialize_grads=True
             )
@@ -202,6 +202,6 @@ class ModelFunction:
         InvalidInput
             An operation has no derivative.
         """
-        with _differentiable():
+        with differentiable():
             pieces = torch.autograd.grad(value, self.parameters, create_graph=True, materialize_grads=True)
         return tuple(piece.to_dense() for piece in pieces)
