@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from normfield.train import CriticalLearningRate, critical_learning_rate
     from normfield.train.boundary_lines import BoundaryLine, trace_boundary
     from normfield.train.ensemble import Ensemble, Member, train_ensemble
+    from normfield.train.monitoring import Moment, Monitor, MonitorRecord, lightning_callback
     from normfield.train.suggestion import LearningRateSuggestion, suggest_learning_rate
     from normfield.train.sweeps import PhaseDiagram, TrainingTask, phase_diagram
 
@@ -141,6 +142,7 @@ _HOMES = {
     "train": ("CriticalLearningRate", "critical_learning_rate"),
     "train.boundary_lines": ("BoundaryLine", "trace_boundary"),
     "train.ensemble": ("Ensemble", "Member", "train_ensemble"),
+    "train.monitoring": ("Moment", "Monitor", "MonitorRecord", "lightning_callback"),
     "train.suggestion": ("LearningRateSuggestion", "suggest_learning_rate"),
     "train.sweeps": ("PhaseDiagram", "TrainingTask", "phase_diagram"),
 }

@@ -1,0 +1,22 @@
+"""The instruments that a monitor knows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from normfield.train.monitoring.instruments.stability_edge import Edge
+from normfield.train.monitoring.moment import Instrument
+
+BY_NAME: dict[str, Callable[[], Instrument]] = {
+    "edge": Edge,
+}
+"""Name ↦ maker: each monitor has instruments of its own, which may remember what they saw."""
+
+WITH_RATE = frozenset({"landscape", "edge"})
+"""Those that need a learning rate."""
+
+WITH_SAME_BATCH = frozenset({"shift"})
+"""Those that compare the same samples at two steps."""
+
+SEVERAL_BATCHES = frozenset({"gradient_noise"})
+"""Those that need two batches at least."""

@@ -1,0 +1,209 @@
+"""What a monitor found."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normfield.errors import InvalidInput
+from normfield.report import Facts, Table, fragment_html
+from normfield.report.plain_json import finite
+from normfield.train.monitoring.readings import Reading
+from normfield.train.monitoring.shown import cost_table, loss_figure
+from normfield.train.monitoring.tensorboard_files import write_tensorboard
+from normfield.train.monitoring.watched import Watched
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+TRAINING = "training"
+"""Under which name the loss and the learning rate of every step stand in the table."""
+
+
+@dataclass(frozen=True, eq=False)
+class MonitorRecord:
+    """A training run as its instruments saw it.
+
+    Attributes
+    ----------
+    model, loss : str
+    optimizer : str or None
+    statistics : str
+        Which statistics batch norms used while they were measured.
+    seed : int
+    losses, learning_rates : tuple of float or None
+        Of every step, in its order; None where they were not told.
+    readings : tuple of Reading
+        In the order in which they were found.
+    instruments : tuple of Watched
+    training_seconds, monitor_seconds : float
+        Outside and inside the monitor.
+    overhead_limit : float or None
+        The bound that was asked for; None for none.
+    notes : tuple of str
+        What came late, failed, or never ran, in one line each.
+    """
+
+    model: str
+    loss: str
+    optimizer: str | None
+    statistics: str
+    seed: int
+    losses: tuple[float | None, ...]
+    learning_rates: tuple[float | None, ...]
+    readings: tuple[Reading, ...]
+    instruments: tuple[Watched, ...]
+    training_seconds: float
+    monitor_seconds: float
+    overhead_limit: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def steps(self) -> int:
+        """How many steps were told."""
+        return len(self.losses)
+
+    @property
+    def overhead(self) -> float:
+        """monitor_seconds over training_seconds; NaN before any training."""
+        return self.monitor_seconds / self.training_seconds if self.training_seconds > 0 else math.nan
+
+    def quantities(self, instrument: str) -> tuple[str, ...]:
+        """The names of what an instrument found, in order; empty where it found nothing."""
+        return tuple(dict.fromkeys(r.quantity for r in self.readings if r.instrument == instrument))
+
+    def layers(self, instrument: str, quantity: str) -> tuple[str, ...]:
+        """The layers for which an instrument found a quantity, in order."""
+        found = self._of(instrument, quantity)
+        return tuple(dict.fromkeys(r.layer for r in found if r.layer is not None))
+
+    def curve(
+        self, instrument: str, quantity: str, layer: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and values of one quantity, both (n,), of a layer or (None) of the whole model.
+
+        Raises
+        ------
+        InvalidInput
+            Nothing of that name was found.
+        """
+        if instrument == TRAINING and layer is None and quantity in self._told():
+            told = [(step, value) for step, value in enumerate(self._told()[quantity]) if value is not None]
+            return np.array([step for step, _ in told]), np.array([value for _, value in told])
+        found = [r for r in self._of(instrument, quantity) if r.layer == layer]
+        if not found:
+            raise InvalidInput(
+                expected=f"something that was measured: {', '.join(self._names()) or 'nothing was'}",
+                got=f"{instrument}, {quantity}" + ("" if layer is None else f", {layer}"),
+            )
+        return np.array([r.step for r in found]), np.array([r.value for r in found])
+
+    def _of(self, instrument: str, quantity: str) -> Iterator[Reading]:
+        return (r for r in self.readings if r.instrument == instrument and r.quantity == quantity)
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(f"{r.instrument} {r.quantity}" for r in self.readings))
+
+    def _told(self) -> dict[str, tuple[float | None, ...]]:
+        return {"loss": self.losses, "learning_rate": self.learning_rates}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each number: step, instrument, quantity, layer, value.
+
+        Loss and learning rate of every step stand under the instrument "training"; the layer is None where a
+        quantity is of the whole model.
+        """
+        import pandas as pd
+
+        columns = ["step", "instrument", "quantity", "layer", "value"]
+        rows = [
+            (step, TRAINING, quantity, None, value)
+            for quantity, values in self._told().items()
+            for step, value in enumerate(values)
+            if value is not None
+        ]
+        rows += [(r.step, r.instrument, r.quantity, r.layer, r.value) for r in self.readings]
+        return pd.DataFrame(rows, columns=columns)
+
+    def to_json(self) -> str:
+        """Every attribute under its name, as a JSON object; numbers that are not finite are null, with a reason."""
+        content: dict[str, Any] = {
+            **vars(self),
+            "steps": self.steps,
+            "overhead": self.overhead,
+            "readings": [asdict(reading) for reading in self.readings],
+            "instruments": [asdict(each) for each in self.instruments],
+        }
+        numbers = [*self.losses, *self.learning_rates, self.overhead, *(r.value for r in self.readings)]
+        if any(number is None or not math.isfinite(number) for number in numbers):
+            content["reason"] = "null: not told, infinite, or not a number; see notes"
+        return json.dumps(finite(content), allow_nan=False)
+
+    def to_tensorboard(self, folder: str | os.PathLike[str]) -> Path:
+        """Write every number as scalars that TensorBoard reads, tagged instrument/quantity/layer.
+
+        Parameters
+        ----------
+        folder
+            Made where it does not exist; what is in it stays.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InvalidInput
+            TensorBoard is not installed (``pip install 'normfield[tensorboard]'``), or the path is a file.
+        """
+        frame = self.to_frame()
+        return write_tensorboard(frame.itertuples(index=False), folder)
+
+    def table(self) -> Table:
+        """What each instrument cost and how often it ran."""
+        return cost_table(self.instruments, self.training_seconds)
+
+    def plot(self) -> PlotlyFigure:
+        """The loss of every step; raises InvalidInput where none was told."""
+        return loss_figure(self.losses).to_plotly()
+
+    def _repr_html_(self) -> str:
+        return fragment_html(Facts(self._facts()), self.table(), *self.notes)
+
+    def _facts(self) -> list[tuple[str, float | str | None]]:
+        return [
+            ("model", self.model),
+            ("steps", self.steps),
+            ("loss", self.loss),
+            ("statistics", self.statistics),
+            ("overhead", self._overhead_words()),
+        ]
+
+    def _overhead_words(self) -> str:
+        limit = "no bound" if self.overhead_limit is None else f"bound {100 * self.overhead_limit:.3g} %"
+        if math.isnan(self.overhead):
+            return f"not known before any training ({limit})"
+        return (
+            f"{100 * self.overhead:.2g} % ({self.monitor_seconds:.3g} s beside {self.training_seconds:.3g} s of "
+            f"training; {limit})"
+        )
+
+    def __str__(self) -> str:
+        head = f'{self.steps} steps of {self.model}, {self.loss}, statistics="{self.statistics}"'
+        told = [loss for loss in self.losses if loss is not None]
+        losses = f", loss {told[0]:.4g} → {told[-1]:.4g}" if told else ""
+        lines = [f"{head}{losses}", f"overhead {self._overhead_words()}"]
+        lines += [
+            f"{each.name}: {each.runs} measurements, one each {each.every} steps, {each.seconds:.3g} s"
+            for each in self.instruments
+        ]
+        return "\n".join([*lines, *self.notes])
