@@ -12,7 +12,7 @@ from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.by_kernel import one_batch
 from normfield.diagnosis.signals import expected_by_kernel, expected_by_theory, growth_inside, signals_of
 from normfield.diagnosis.subject import Subject
-from normfield.measure.signals import layer_signals
+from normfield.measure.signals import signals as measured_signals
 from normfield.report import format_number
 
 FEW = nf.load("digits", samples=64)
@@ -115,7 +115,7 @@ def test_theorys_signals_meet_those_of_a_wide_network_on_independent_inputs():
     network = nf.mlp(200, 1000, 5, 10)
     x = torch.randn(256, 200, generator=torch.Generator().manual_seed(0))
     y = torch.randn(256, 10, generator=torch.Generator().manual_seed(1))
-    signals = layer_signals(nf.build(network, seed=0), (x, y))
+    signals = measured_signals(nf.build(network, seed=0), (x, y))
     found = expected_by_theory(nf.mean_field(network), signals)
     measured = np.sqrt([layer.mean_square for layer in signals.layers])
     assert measured[:-1] == pytest.approx(found.signal[:-1], rel=0.05)
@@ -130,7 +130,7 @@ def test_a_convolutions_positions_count_in_its_gradient():
     network = nf.convnet((1, 16, 16), (60, 60), 10)
     x = torch.randn(128, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     y = torch.randn(128, 10, generator=torch.Generator().manual_seed(1))
-    signals = layer_signals(nf.build(network, seed=0), (x, y))
+    signals = measured_signals(nf.build(network, seed=0), (x, y))
     assert [layer.positions for layer in signals.layers] == [49, 9, 1]
     found = expected_by_theory(nf.mean_field(network), signals)
     assert np.sqrt(signals.layers[0].mean_square) == pytest.approx(found.signal[0], rel=0.1)
@@ -139,7 +139,7 @@ def test_a_convolutions_positions_count_in_its_gradient():
 
 def test_theory_of_another_number_of_layers_is_left_out():
     batch = FEW.flattened().batches(32, seed=0)[0]
-    signals = layer_signals(nf.build(nf.mlp(64, 20, 4, 10), seed=0), batch)
+    signals = measured_signals(nf.build(nf.mlp(64, 20, 4, 10), seed=0), batch)
     assert expected_by_theory(nf.mean_field(nf.mlp(64, 20, 3, 10)), signals) is None
     assert expected_by_theory(None, signals) is None
 
@@ -147,4 +147,4 @@ def test_theory_of_another_number_of_layers_is_left_out():
 def test_the_signals_are_those_of_the_first_batch():
     _, signals, _ = judged(nf.mlp(64, 100, 6, 10))
     batch = FEW.flattened().batches(32, seed=0)[0]
-    assert layer_signals(nf.build(nf.mlp(64, 100, 6, 10), seed=0), batch) == signals
+    assert measured_signals(nf.build(nf.mlp(64, 100, 6, 10), seed=0), batch) == signals

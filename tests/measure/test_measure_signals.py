@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import normfield as nf
-from normfield.measure.signals import layer_signals
+from normfield.measure.signals import signals
 
 
 def data(samples=24, shape=(6,), outputs=3, seed=0):
@@ -51,7 +51,7 @@ def by_hand(model, x, y):
 @pytest.mark.parametrize("mode", [True, False])
 def test_signals_are_those_of_layers_called_by_hand(mode):
     model, (x, y) = net().train(mode), data()
-    found = layer_signals(model, (x, y))
+    found = signals(model, (x, y))
     zs, gradients = by_hand(model, x, y)
     assert [layer.name for layer in found.layers] == ["0", "3", "6"]
     for i, (layer, z) in enumerate(zip(found.layers, zs, strict=True)):
@@ -66,20 +66,20 @@ def test_signals_are_those_of_layers_called_by_hand(mode):
 
 def test_the_correlation_is_the_mean_cosine_between_two_samples():
     model, (x, y) = net(), data()
-    found = layer_signals(model, (x, y)).layers
+    found = signals(model, (x, y)).layers
     for layer, z in zip(found, by_hand(model, x, y)[0], strict=True):
         z = z.detach()
         pairs = [F.cosine_similarity(z[i], z[j], dim=0) for i in range(24) for j in range(i)]
         assert layer.correlation == pytest.approx(float(torch.stack(pairs).mean()), rel=1e-10)
-    assert layer_signals(model, (torch.zeros_like(x), y)).layers[0].correlation == pytest.approx(1.0)
+    assert signals(model, (torch.zeros_like(x), y)).layers[0].correlation == pytest.approx(1.0)
     with torch.no_grad():
         model[0].bias.zero_()
-    assert layer_signals(model, (torch.zeros_like(x), y)).layers[0].correlation is None
+    assert signals(model, (torch.zeros_like(x), y)).layers[0].correlation is None
 
 
 def test_frozen_statistics_send_no_gradient_through_them():
     model, (x, y) = net(), data()
-    batch, frozen = (layer_signals(model, (x, y), statistics=s).layers for s in ("batch", "frozen"))
+    batch, frozen = (signals(model, (x, y), statistics=s).layers for s in ("batch", "frozen"))
     assert batch[0].mean_square == frozen[0].mean_square
     assert batch[0].gradient < 0.95 * frozen[0].gradient
 
@@ -88,7 +88,7 @@ def test_convolutions_count_units_and_positions():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).double()
     x, y = data(shape=(1, 8, 8))
-    found = layer_signals(model, (x, y)).layers
+    found = signals(model, (x, y)).layers
     assert [(layer.units, layer.positions, layer.kind) for layer in found] == [
         (4, 36, "Conv2d"),
         (3, 1, "Linear"),
@@ -113,7 +113,7 @@ class Twice(nn.Module):
 def test_a_layer_called_twice_is_two_signals():
     torch.manual_seed(0)
     model, (x, y) = Twice().double(), data()
-    found = layer_signals(model, (x, y)).layers
+    found = signals(model, (x, y)).layers
     assert [layer.name for layer in found] == ["inner, call 1", "inner, call 2", "head"]
     assert found[0].mean_square == pytest.approx(float(model.inner(x).detach().square().mean()))
     assert found[1].mean_square != found[0].mean_square
@@ -122,9 +122,9 @@ def test_a_layer_called_twice_is_two_signals():
 
 def test_frozen_layers_have_signals_but_no_weight_gradient():
     model, (x, y) = net(), data()
-    free = layer_signals(model, (x, y)).layers
+    free = signals(model, (x, y)).layers
     model[0].requires_grad_(False)
-    found = layer_signals(model, (x, y)).layers
+    found = signals(model, (x, y)).layers
     assert found[0].weight_gradient is None
     assert found[0].relative_weight_gradient is None
     assert found[0].gradient == pytest.approx(free[0].gradient)
@@ -134,7 +134,7 @@ def test_frozen_layers_have_signals_but_no_weight_gradient():
 def test_cross_entropy_and_labels():
     model, (x, _) = net(), data()
     labels = torch.arange(24) % 3
-    found = layer_signals(model, (x, labels), "cross_entropy").layers[-1]
+    found = signals(model, (x, labels), "cross_entropy").layers[-1]
     out = by_hand(model, x, torch.zeros(24, 3).double())[0][-1].detach()
     expected = (torch.softmax(out, 1) - F.one_hot(labels, 3)) / 24
     assert found.gradient == pytest.approx(float(expected.norm()), rel=1e-10)
@@ -153,9 +153,9 @@ def test_the_module_and_the_random_state_are_left_as_found(broken):
     (before, hooks), random = state_of(model), torch.get_rng_state()
     if broken:
         with pytest.raises(nf.InvalidInput):
-            layer_signals(model, (x, y[:, :2]))
+            signals(model, (x, y[:, :2]))
     else:
-        layer_signals(model, (x, y))
+        signals(model, (x, y))
     after, hooks_after = state_of(model)
     assert hooks_after == hooks
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -167,7 +167,7 @@ def test_the_module_and_the_random_state_are_left_as_found(broken):
 def test_dropout_is_drawn_from_the_seed():
     torch.manual_seed(0)
     model, (x, y) = nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 3)).double(), data()
-    first, again, other = (layer_signals(model, (x, y), seed=s).layers[0].mean_square for s in (0, 0, 1))
+    first, again, other = (signals(model, (x, y), seed=s).layers[0].mean_square for s in (0, 0, 1))
     assert first == again != other
 
 
@@ -198,14 +198,14 @@ def test_batch_norms_gradients_grow_by_the_explosion_rate():
     """√(π/(π − 1)) per layer for ReLU [Yang]; 12 layers of width 400, fixed seed, 3 standard errors."""
     network = nf.mlp(64, 400, 12, 10)
     batch = nf.load("digits").flattened().batches(256, seed=0)[0]
-    growth = layer_signals(nf.build(network, seed=0), batch).gradient_growth
+    growth = signals(nf.build(network, seed=0), batch).gradient_growth
     expected = 0.5 * math.log(math.pi / (math.pi - 1))
     assert abs(math.log(growth.factor) - expected) < 0.02
 
 
 def test_table_and_json_hold_every_layer():
     deeper = nn.Sequential(nn.Linear(6, 6).double(), *net())
-    found = layer_signals(deeper, data())
+    found = signals(deeper, data())
     frame = found.to_frame()
     assert list(frame["name"]) == ["0", "1", "4", "7"]
     kept = json.loads(found.to_json())
@@ -223,7 +223,7 @@ def test_a_model_without_affine_layers_has_none():
         def forward(self, x):
             return x[:, :3] * self.scale
 
-    found = layer_signals(Scale().double(), data())
+    found = signals(Scale().double(), data())
     assert found.layers == ()
     assert found.gradient_growth is None
 
@@ -240,7 +240,7 @@ class Named(nn.Module):
 def test_inputs_by_name_are_called_by_name():
     model, (x, y) = Named(), data()
     mask = (torch.arange(6) < 4).double().expand(24, 6)
-    found = layer_signals(model, ({"x": x, "mask": mask}, y))
-    direct = layer_signals(model.inner, (x * mask, y))
+    found = signals(model, ({"x": x, "mask": mask}, y))
+    direct = signals(model.inner, (x * mask, y))
     assert [layer.gradient for layer in found.layers] == [layer.gradient for layer in direct.layers]
     assert found.layers[0].name == "inner.0"

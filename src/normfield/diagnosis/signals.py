@@ -11,7 +11,7 @@ import torch
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.subject import Subject
 from normfield.errors import NormfieldError
-from normfield.measure.signals import LayerSignals, layer_signals
+from normfield.measure.signals import LayerSignals, signals
 from normfield.theory import MeanField
 from normfield.theory.kernels import DepthProfile
 
@@ -20,7 +20,7 @@ def signals_of(subject: Subject, asked: Asked) -> LayerSignals | None:
     """One forward and one backward pass over the first batch; None where the module has no affine layer or refuses."""
     batch = subject.data.batches(asked.batch_size, asked.seed)[0]
     try:
-        found = layer_signals(subject.module, batch, asked.loss, asked.statistics, asked.seed)
+        found = signals(subject.module, [batch], asked.loss, statistics=asked.statistics, seed=asked.seed)
     except (NormfieldError, torch.OutOfMemoryError):
         return None
     return found if found.layers else None

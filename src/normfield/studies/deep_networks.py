@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normfield.measure.signals import layer_signals
+from normfield.measure.signals import signals
 from normfield.nets import build
 from normfield.network import Activation, BatchNorm, Dense, Network, Residual, mlp
 
@@ -78,7 +78,7 @@ def squared_gradients(network: Network, batch_size: int, seed: int) -> np.ndarra
     width = network.input_shape[0]
     drawn = normal((batch_size, width + OUTPUTS), seed)
     batch = (drawn[:, :width].contiguous(), drawn[:, width:].contiguous())
-    found = layer_signals(build(network, seed), batch, _functional)
+    found = signals(build(network, seed), batch, _functional)
     return np.array([layer.gradient**2 for layer in found.layers[:-1]])
 
 

@@ -10,7 +10,7 @@ import torch
 
 import normfield as nf
 from normfield.errors import InvalidInput, NumericalFailure
-from normfield.measure.signals import layer_signals
+from normfield.measure.signals import signals
 from normfield.theory.kernels.layer.homogeneous import homogeneous_pull_back
 from normfield.theory.kernels.layer.moments import BatchNormalisation
 from normfield.theory.kernels.layer.sampled_back import sampled_pull_back
@@ -137,7 +137,7 @@ def test_wide_networks_have_the_predicted_signals_and_gradients(name):
     x, labels = generator.standard_normal((32, *net.input_shape)), generator.integers(0, 10, 32)
     predicted = nf.depth_profile(net, x, labels, loss)
     batch = torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(labels)
-    built = [layer_signals(nf.build(net, seed=seed), batch, loss).layers for seed in range(BUILT)]
+    built = [signals(nf.build(net, seed=seed), batch, loss).layers for seed in range(BUILT)]
     for i, layer in enumerate(predicted.layers):
         assert (built[0][i].units, built[0][i].positions) == (layer.units, layer.positions)
         for got, expected in (

@@ -1,0 +1,110 @@
+"""Signal and gradient scale by layer: one forward and one backward pass over a batch, in training mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normfield.measure.signals.calls import AffineCall, affine_calls
+from normfield.measure.signals.layer_result import LayerSignal, LayerSignals
+from normfield.measure.signals.opened import loss_of, opened, outputs_of
+from normfield.measure.signals.scales import norm
+from normfield.measure.subject.function import ModelFunction, differentiable
+from normfield.measure.subject.layer_calls import numbered
+from normfield.measure.subject.one_batch import OneBatch
+
+
+def signals(
+    model: nn.Module, batch: Any, loss: Any = "squared", *, statistics: str = "batch", seed: int = 0
+) -> LayerSignals:
+    """How large signals and gradients are at every affine layer, on one batch in training mode.
+
+    With z the outputs of a layer on m samples and ℓ the batch's loss: √(E z²), ‖∂ℓ/∂z‖, ‖∂ℓ/∂W‖, the mean cosine
+    between two samples, and from the Gram matrix G = zzᵀ (m × m, over units and positions) its effective rank
+    (tr G)²/‖G‖_F² and the orthogonality gap V = ‖G/tr G − 1/m‖_F [Daneshmand 2021]. One forward and one backward
+    pass: outputs are looked at as they pass, none is kept.
+
+    A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it is found, its hooks included.
+    batch : pair (inputs, targets), or mapping with targets
+        The samples that share batch norm's statistics; inputs may be nested.
+    loss : "squared", "cross_entropy", nn.MSELoss, nn.CrossEntropyLoss, or callable(outputs, targets) -> scalar
+    statistics : {"batch", "frozen", "running"}
+        Which statistics batch norms use.
+    seed : int
+        Of dropout's masks.
+
+    Returns
+    -------
+    LayerSignals
+        Empty of layers where the model calls no linear or convolutional layer.
+
+    Raises
+    ------
+    InvalidInput
+        A model without trainable parameters, a batch, loss or statistics that do not fit, outputs or a loss that are
+        not finite.
+
+    Examples
+    --------
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False))
+    >>> _ = torch.nn.init.ones_(model[0].weight)
+    >>> found = signals(model, (torch.eye(2), torch.zeros(2, 1)))
+    >>> found.layers[0].mean_square, found.layers[0].effective_rank
+    (1.0, 1.0)
+    """
+    with opened(model, batch, loss, statistics, seed) as subject:
+        layers, value = _measured(subject)
+    return LayerSignals(tuple(layers), subject.batch.samples, subject.loss.name, statistics, value)
+
+
+def _measured(subject: OneBatch) -> tuple[list[LayerSignal], float]:
+    """Every call's sizes, and the loss."""
+    function = subject.function
+    with affine_calls(function.model) as calls:
+        outputs = outputs_of(subject)
+    value = loss_of(subject, outputs)
+    leaves = [call.leaf for call in calls if call.leaf is not None]
+    with differentiable():
+        gradients = torch.autograd.grad(
+            value, (*leaves, *function.parameters), allow_unused=True, materialize_grads=True
+        )
+    by_parameter = dict(zip(_identities(function), gradients[len(leaves) :], strict=True))
+    names = numbered([call.name for call in calls])
+    return [_signal(name, call, by_parameter) for name, call in zip(names, calls, strict=True)], float(
+        value.detach()
+    )
+
+
+def _identities(function: ModelFunction) -> list[int]:
+    """Of the model's own parameters, in the order of the function's aliases of them."""
+    own = dict(function.model.named_parameters())
+    return [id(own[name]) for name in function.names]
+
+
+def _signal(name: str, call: AffineCall, by_parameter: Mapping[int, Tensor]) -> LayerSignal:
+    weight = call.layer._parameters.get("weight")
+    found = None if weight is None else by_parameter.get(id(weight))
+    return LayerSignal(
+        name=name,
+        kind=type(call.layer).__name__,
+        units=call.units,
+        positions=call.positions,
+        mean_square=call.signal.mean_square,
+        standard_deviation=call.signal.standard_deviation,
+        gradient=call.gradient.norm,
+        weight=None if weight is None or found is None else norm(weight.detach()),
+        weight_gradient=None if found is None else norm(found.to_dense()),
+        correlation=call.signal.correlation,
+        mean=call.signal.mean,
+        dead_fraction=call.gradient.dead_fraction,
+        effective_rank=call.signal.effective_rank,
+        orthogonality_gap=call.signal.orthogonality_gap,
+    )

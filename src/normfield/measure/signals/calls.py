@@ -1,0 +1,95 @@
+"""Every call of an affine layer while a model runs, its output's size taken at once and its gradient's on the way back.
+
+Nothing is kept of the outputs themselves, so that a pass needs no more memory than a training step's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from normfield.measure.signals.scales import NO_GRADIENT, GradientSize, SignalSize, gradient_size, signal_size
+
+
+@dataclass(eq=False)
+class AffineCall:
+    """One call of an affine layer; `gradient` is filled in when a backward pass comes by.
+
+    Attributes
+    ----------
+    name, layer
+        Its name in the module, and the layer.
+    units, positions
+        N, and at how many positions each sample has them.
+    signal, gradient
+        Sizes of z and of ∂ℓ/∂z.
+    leaf
+        The output where nothing before it asks for a gradient, so that a backward pass has to be asked for its own.
+    """
+
+    name: str
+    layer: nn.Module
+    units: int
+    positions: int
+    signal: SignalSize
+    gradient: GradientSize = NO_GRADIENT
+    leaf: Tensor | None = None
+
+
+def affine_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The linear and convolutional layers by name."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | _ConvNd)}
+
+
+def _as_rows(output: Tensor) -> Tensor:
+    """Outputs (m, …), of one sample where they have no such dimension."""
+    return output[None] if output.dim() == 1 else output
+
+
+def _call(name: str, layer: nn.Module, output: Tensor) -> AffineCall:
+    z = _as_rows(output)
+    units = z.shape[1] if isinstance(layer, _ConvNd) else z.shape[-1]
+    return AffineCall(name, layer, units, z[0].numel() // units, signal_size(z))
+
+
+def _watch_gradient(call: AffineCall, output: Tensor) -> None:
+    """Sees the derivative by the output as it is now, whatever operations write into it later."""
+
+    def take(gradient: Tensor) -> None:
+        call.gradient = gradient_size(_as_rows(gradient), isinstance(call.layer, _ConvNd))
+
+    output.register_hook(take)
+
+
+def _keeping(name: str, calls: list[AffineCall]) -> Callable[..., Tensor | None]:
+    def keep(layer: nn.Module, _: object, output: object) -> Tensor | None:
+        if not isinstance(output, Tensor) or not output.is_floating_point() or output.numel() == 0:
+            return None
+        call = _call(name, layer, output)
+        calls.append(call)
+        if output.requires_grad:
+            _watch_gradient(call, output)
+            return None
+        call.leaf = output.requires_grad_()
+        _watch_gradient(call, output)
+        return output.clone()  # a leaf that asks for its gradient may not be written in place
+
+    return keep
+
+
+@contextmanager
+def affine_calls(model: nn.Module) -> Iterator[list[AffineCall]]:
+    """While open, every call of an affine layer is noted, in order."""
+    calls: list[AffineCall] = []
+    handles = [
+        layer.register_forward_hook(_keeping(name, calls)) for name, layer in affine_layers(model).items()
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
