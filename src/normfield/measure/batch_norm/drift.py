@@ -1,0 +1,175 @@
+"""How far a module's running statistics are from the exact ones at its present weights, and what that costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from normfield.errors import InvalidInput
+from normfield.measure.batch_norm.averages import Moments
+from normfield.measure.batch_norm.drift_result import LayerDrift, StatisticsDrift
+from normfield.measure.batch_norm.layer_moments import LayerMoments, layer_moments, opened
+from normfield.measure.batch_norm.population import statistics_from
+from normfield.measure.batch_norm.population_result import LayerStatistics, PopulationStatistics
+from normfield.measure.subject.batches import Batches
+from normfield.measure.subject.function import ModelFunction
+from normfield.measure.subject.losses import Loss, recognise
+from normfield.measure.subject.modes import batch_norm_statistics, batch_norms
+from normfield.measure.subject.survey import fitted, survey
+
+
+def statistics_drift(model: nn.Module, batches: Any, loss: Any = None, *, seed: int = 0) -> StatisticsDrift:
+    """Compare the running statistics of every batch norm with the exact ones over the batches.
+
+    With μ, σ² the exact population statistics of a channel (`population_statistics`), r and v the module's running
+    mean and variance: |r − μ|/√(σ² + ε) and (v + ε)/(σ² + ε), what the layer's outputs are moved and scaled by. Beside
+    it what chance alone leaves where the weights stand still: with s_b the standard deviation of the batches' means,
+    s_b √(α/(2 − α) + 1/n) for momentum α and n batches here; where it is exceeded, the weights have moved faster than
+    the average follows, or the data are others.
+
+    With a loss, its mean over the batches with each kind of statistics, everything else (such as dropout) as in eval
+    mode: "running" is what inference gives now, "exact" after `recalibrate_`, "batch" what training sees.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it is found.
+    batches : pair, iterable of pairs, or DataLoader
+        A last short batch is left out and counted.
+    loss : optional
+        "squared", "cross_entropy", nn.MSELoss, nn.CrossEntropyLoss, or callable(outputs, targets) -> scalar.
+    seed : int
+        Of a shuffling loader and of dropout's masks.
+
+    Returns
+    -------
+    StatisticsDrift
+        With no layers where the module has no batch norm.
+
+    Raises
+    ------
+    InvalidInput
+        A batch norm that keeps no running statistics; batches or a loss that do not fit.
+
+    Examples
+    --------
+    >>> norm = torch.nn.BatchNorm1d(1, eps=0.0)
+    >>> batches = [(torch.tensor([[0.0], [4.0]]), torch.zeros(2, 1)), (torch.tensor([[0.0], [4.0]]), torch.zeros(2, 1))]
+    >>> layer = statistics_drift(norm, batches).layers[""]
+    >>> round(layer.mean_error, 4), round(layer.variance_ratio, 4)
+    (0.866, 0.1875)
+    """
+    recognised = None if loss is None else recognise(loss)
+    with opened(model, batches, seed) as (function, read):
+        _check_keeps(batch_norms(function.model))
+        noted = layer_moments(function, read)
+        exact = statistics_from(noted, "exact", 1.0)
+        losses = None if recognised is None else _losses(function, read, recognised, exact)
+        layers = _layers(batch_norms(function.model), noted, exact)
+    return StatisticsDrift(
+        layers=layers,
+        losses=losses,
+        loss=None if recognised is None else recognised.name,
+        samples=read.samples,
+        batches=len(read.items),
+        dropped_samples=read.dropped_samples,
+    )
+
+
+def _check_keeps(norms: Mapping[str, _BatchNorm]) -> None:
+    for name, norm in norms.items():
+        if norm.running_mean is None or norm.running_var is None:
+            raise InvalidInput(
+                expected="batch norms that keep running statistics to compare",
+                got=f"track_running_stats=False at {name or 'the module'!r}",
+                instead="that layer uses the batch's own at inference too",
+            )
+
+
+def _layers(
+    norms: Mapping[str, _BatchNorm], noted: LayerMoments, exact: PopulationStatistics
+) -> dict[str, LayerDrift]:
+    return {name: _layer(norms[name], noted.by_layer[name], found) for name, found in exact.layers.items()}
+
+
+def _layer(norm: _BatchNorm, calls: list[Moments], exact: LayerStatistics) -> LayerDrift:
+    variance = exact.variance + norm.eps
+    ratios = (_array(norm.running_var) + norm.eps) / variance
+    errors = np.abs(_array(norm.running_mean) - exact.mean) / np.sqrt(variance)
+    updates = 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)
+    return LayerDrift(
+        name=exact.name,
+        channels=exact.channels,
+        mean_error=_root_mean_square(errors),
+        largest_mean_error=float(errors.max()),
+        chance_mean_error=_by_chance(calls, variance, norm.momentum, updates),
+        variance_ratio=_geometric_mean(ratios),
+        smallest_variance_ratio=float(ratios.min()),
+        largest_variance_ratio=float(ratios.max()),
+        updates=updates,
+    )
+
+
+def _by_chance(calls: list[Moments], variance: np.ndarray, momentum: float | None, updates: int) -> float:
+    """What averaging over batches leaves of |r − μ|, in exact standard deviations; NaN from a single batch."""
+    if len(calls) < 2:
+        return math.nan
+    spread = np.stack([call.mean for call in calls]).std(axis=0, ddof=1) / np.sqrt(variance)
+    of_running = 1 / max(updates, 1) if momentum is None else momentum / (2 - momentum)
+    return _root_mean_square(spread) * math.sqrt(of_running + 1 / len(calls))
+
+
+def _losses(
+    function: ModelFunction, read: Batches, loss: Loss, exact: PopulationStatistics
+) -> dict[str, float]:
+    """By kind of statistics, everything else in eval mode."""
+    function.model.eval()
+    with batch_norm_statistics(function.model, "batch"):
+        function, loss = fitted(function, loss, read)
+        survey(function, read, loss, "batch")
+    recalibrated = replace(function, buffers={**function.buffers, **_as_buffers(function, exact)})
+    return {
+        "running": _loss(function, read, loss, "running"),
+        "exact": _loss(recalibrated, read, loss, "running"),
+        "batch": _loss(function, read, loss, "batch"),
+    }
+
+
+def _as_buffers(function: ModelFunction, exact: PopulationStatistics) -> dict[str, Tensor]:
+    """The exact statistics under the names of the running ones, in their dtype."""
+    found = {}
+    for name, layer in exact.layers.items():
+        start = f"{name}." if name else ""
+        found[f"{start}running_mean"] = torch.from_numpy(layer.mean)
+        found[f"{start}running_var"] = torch.from_numpy(layer.variance)
+    return {name: values.to(function.buffers[name]) for name, values in found.items()}
+
+
+def _loss(function: ModelFunction, read: Batches, loss: Loss, statistics: str) -> float:
+    """Mean over samples, batch by batch."""
+    total = 0.0
+    with batch_norm_statistics(function.model, statistics), torch.no_grad():
+        for batch in (item.like(function.parameters[0]) for item in read.items):
+            outputs = function(batch.inputs)
+            value = loss.value(outputs, loss.read_targets(outputs, batch.targets))
+            total += batch.samples / read.samples * float(value)
+    return total
+
+
+def _array(buffer: Tensor | None) -> np.ndarray:
+    return np.empty(0) if buffer is None else buffer.detach().double().cpu().numpy()
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return math.sqrt(float(np.square(values).mean()))
+
+
+def _geometric_mean(values: np.ndarray) -> float:
+    return math.exp(float(np.log(np.maximum(values, np.finfo(float).tiny)).mean()))
