@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         preconditioned_curvature,
         spectral_density,
     )
+    from normfield.measure.signals import LayerSignal, LayerSignals, signals
     from normfield.nets import Description, build, describe, examine, init_gamma_
     from normfield.network import (
         Activation,
@@ -107,6 +108,7 @@ _HOMES = {
         "preconditioned_curvature",
         "spectral_density",
     ),
+    "measure.signals": ("LayerSignal", "LayerSignals", "signals"),
     "nets": ("Description", "build", "describe", "examine", "init_gamma_"),
     "network": (
         "Activation",

@@ -56,7 +56,7 @@ def signals(
     --------
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False))
     >>> _ = torch.nn.init.ones_(model[0].weight)
-    >>> found = signals(model, (torch.eye(2), torch.zeros(2, 1)))
+    >>> found = signals(model, (torch.eye(2).repeat(2, 1), torch.zeros(4, 1)))
     >>> found.layers[0].mean_square, found.layers[0].effective_rank
     (1.0, 1.0)
     """
