@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         spectral_density,
     )
     from normfield.measure.signals import LayerSignal, LayerSignals, signals
+    from normfield.measure.landscape import Landscape, landscape
     from normfield.nets import Description, build, describe, examine, init_gamma_
     from normfield.network import (
         Activation,
@@ -109,6 +110,7 @@ _HOMES = {
         "spectral_density",
     ),
     "measure.signals": ("LayerSignal", "LayerSignals", "signals"),
+    "measure.landscape": ("Landscape", "landscape"),
     "nets": ("Description", "build", "describe", "examine", "init_gamma_"),
     "network": (
         "Activation",
