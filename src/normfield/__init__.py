@@ -39,6 +39,21 @@ if TYPE_CHECKING:
         preconditioned_curvature,
         spectral_density,
     )
+    from normfield.measure.batch_norm import (
+        BatchNormGradients,
+        LayerDrift,
+        LayerStatistics,
+        NoisyBatchNorm,
+        NormalisedBatch,
+        PopulationStatistics,
+        StatisticsDrift,
+        batch_norm_backward,
+        batch_norm_forward,
+        population_statistics,
+        recalibrate_,
+        statistics_drift,
+        with_noisy_batch_norm,
+    )
     from normfield.measure.signals import LayerSignal, LayerSignals, signals
     from normfield.measure.landscape import Landscape, landscape
     from normfield.nets import Description, build, describe, examine, init_gamma_
@@ -108,6 +123,21 @@ _HOMES = {
         "layer_curvature",
         "preconditioned_curvature",
         "spectral_density",
+    ),
+    "measure.batch_norm": (
+        "BatchNormGradients",
+        "LayerDrift",
+        "LayerStatistics",
+        "NoisyBatchNorm",
+        "NormalisedBatch",
+        "PopulationStatistics",
+        "StatisticsDrift",
+        "batch_norm_backward",
+        "batch_norm_forward",
+        "population_statistics",
+        "recalibrate_",
+        "statistics_drift",
+        "with_noisy_batch_norm",
     ),
     "measure.signals": ("LayerSignal", "LayerSignals", "signals"),
     "measure.landscape": ("Landscape", "landscape"),
