@@ -54,8 +54,16 @@ if TYPE_CHECKING:
         statistics_drift,
         with_noisy_batch_norm,
     )
-    from normfield.measure.signals import LayerSignal, LayerSignals, signals
     from normfield.measure.landscape import Landscape, landscape
+    from normfield.measure.signals import LayerSignal, LayerSignals, signals
+    from normfield.measure.shift import (
+        DistributionShift,
+        GradientShift,
+        LayerInputs,
+        distribution_shift,
+        gradient_shift,
+        layer_inputs,
+    )
     from normfield.nets import Description, build, describe, examine, init_gamma_
     from normfield.network import (
         Activation,
@@ -139,8 +147,16 @@ _HOMES = {
         "statistics_drift",
         "with_noisy_batch_norm",
     ),
-    "measure.signals": ("LayerSignal", "LayerSignals", "signals"),
     "measure.landscape": ("Landscape", "landscape"),
+    "measure.signals": ("LayerSignal", "LayerSignals", "signals"),
+    "measure.shift": (
+        "DistributionShift",
+        "GradientShift",
+        "LayerInputs",
+        "distribution_shift",
+        "gradient_shift",
+        "layer_inputs",
+    ),
     "nets": ("Description", "build", "describe", "examine", "init_gamma_"),
     "network": (
         "Activation",

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
+from normfield.measure.subject.function import ModelFunction
+from normfield.samples import Samples
 
 _ONLY_PASS = (
     nn.Identity,
@@ -96,6 +99,31 @@ def watched_calls(layers: Mapping[str, nn.Module]) -> Iterator[list[LayerCall]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def call_order(function: ModelFunction, inputs: Samples) -> dict[str, int]:
+    """Every submodule's rank by first call; one that is never called ranks right behind what it is part of.
+
+    Its parts are often used without a call, as attention's output projection is.
+    """
+    names = dict(function.model.named_modules(remove_duplicate=False))
+    first: dict[nn.Module, int] = {}
+
+    def note(module: nn.Module, _: Any) -> None:
+        first.setdefault(module, len(first))
+
+    handles = [module.register_forward_pre_hook(note) for module in dict.fromkeys(names.values())]
+    try:
+        with torch.no_grad():
+            function(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    ranks: dict[str, float] = {}
+    for name, module in names.items():  # parents come before their parts
+        ranks[name] = float(first[module]) if module in first else ranks.get(name.rpartition(".")[0], -1.0)
+    ordered = sorted(names, key=ranks.__getitem__)  # equal ranks keep the module's own order
+    return {name: place for place, name in enumerate(ordered)}
 
 
 def numbered(names: Sequence[str]) -> list[str]:

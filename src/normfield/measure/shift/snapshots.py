@@ -1,0 +1,162 @@
+"""Keeping what every layer is given on one batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from normfield.errors import InvalidInput
+from normfield.measure.matrix.prepared import check_count
+from normfield.measure.shift.snapshot_result import LayerInput, LayerInputs
+from normfield.measure.subject.batches import read_batches
+from normfield.measure.subject.function import ModelFunction
+from normfield.measure.subject.layer_calls import LayerCall, chosen_layers, numbered, watched_calls
+from normfield.measure.subject.losses import GeneralLoss
+from normfield.measure.subject.modes import batch_norm_statistics
+from normfield.measure.subject.survey import fitted, survey
+from normfield.measure.subject.untouched import untouched
+from normfield.samples import Samples, leaves
+
+_NO_LOSS = GeneralLoss(
+    "no loss", lambda outputs, _: outputs.sum(), ""
+)  # lets a model return structured outputs
+
+
+def layer_inputs(
+    model: nn.Module,
+    batch: Any,
+    *,
+    layers: Sequence[str] | None = None,
+    units: int = 64,
+    positions: int = 8,
+    statistics: str = "batch",
+    seed: int = 0,
+) -> LayerInputs:
+    """Keep what every layer of a module is given on one batch, to compare it with another time of training.
+
+    Of a layer with many units or positions a part is kept, chosen by `seed`, the same at every call: two snapshots
+    hold the same units and positions. Means and standard deviations are over all samples and positions.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it is found.
+    batch : pair (inputs, targets)
+        m samples; targets are not used.
+    layers : sequence of str, optional
+        Names of submodules; by default every one that has no submodules itself, except those that only pass values on
+        (Identity, Flatten, dropout). A layer's unit is its channel (second dimension) for convolutions, batch norms
+        and inputs of four dimensions and more, the last dimension otherwise.
+    units, positions : int
+        The most to keep of every layer.
+    statistics : {"batch", "frozen", "running"}
+        Which statistics batch norms use.
+    seed : int
+        Of the choice, and of random draws in the model.
+
+    Returns
+    -------
+    LayerInputs
+
+    Raises
+    ------
+    InvalidInput
+        A module or batch that does not fit, a name of no submodule, of one that is not called on floating-point
+        values, or counts below 1.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> kept = layer_inputs(layer, (torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.zeros(2, 1)))
+    >>> kept.layers[0].mean.tolist(), kept.layers[0].standard_deviation.tolist()
+    ([1.0, 1.0], [1.0, 0.0])
+    """
+    check_count("units", units)
+    check_count("positions", positions)
+    function = ModelFunction.of(model, seed)
+    wanted = chosen_layers(function.model, layers)
+    with (
+        untouched(function.model, seed, function.device),
+        batch_norm_statistics(function.model, statistics),
+    ):
+        read = read_batches([batch])
+        function, _ = fitted(function, _NO_LOSS, read)
+        survey(function, read, None, statistics)
+        inputs = read.items[0].like(function.parameters[0]).inputs
+        with torch.no_grad(), watched_calls(wanted) as calls:
+            function(inputs)
+        if layers is not None:
+            _check_called(layers, calls)
+        names = numbered([call.name for call in calls])
+        kept = [
+            _kept(name, call, read.samples, (units, positions), seed)
+            for name, call in zip(names, calls, strict=True)
+        ]
+    return LayerInputs(tuple(kept), read.samples, _digest(read.items[0].inputs), statistics, seed)
+
+
+def _check_called(layers: Sequence[str], calls: Sequence[LayerCall]) -> None:
+    missing = sorted(set(layers) - {call.name for call in calls})
+    if missing:
+        raise InvalidInput(
+            expected="layers that the model calls on floating-point values",
+            got=f"{missing[0]!r}, which it does not",
+            instead="name another submodule",
+        )
+
+
+def _has_channels(layer: nn.Module, given: Tensor) -> bool:
+    """Whether the second dimension counts the units, and not the last."""
+    if given.dim() >= 4:
+        return not isinstance(layer, nn.Linear | nn.LayerNorm)
+    return given.dim() == 3 and isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm)
+
+
+def _rows(call: LayerCall, samples: int) -> Tensor:
+    """(samples, positions, units); rows that are no multiple of the samples count as samples themselves."""
+    given = call.given
+    if given.dim() == 1:
+        given = given[:, None]
+    flat = given.movedim(1, -1) if _has_channels(call.layer, given) else given
+    rows = samples if len(flat) % samples == 0 else len(flat)
+    return flat.reshape(rows, -1, flat.shape[-1])
+
+
+def _chosen(count: int, most: int, seed: int) -> Tensor:
+    """At most so many of `count` places, ascending."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most].sort().values
+
+
+def _kept(name: str, call: LayerCall, samples: int, most: tuple[int, int], seed: int) -> LayerInput:
+    rows = _rows(call, samples).cpu()
+    units, positions = _chosen(rows.shape[2], most[0], seed), _chosen(rows.shape[1], most[1], seed + 1)
+    variance, mean = torch.var_mean(rows.double(), (0, 1), correction=0)
+    return LayerInput(
+        name=name,
+        kind=type(call.layer).__name__,
+        units=rows.shape[2],
+        positions=rows.shape[1],
+        values=rows[:, positions][:, :, units].float().numpy(),
+        kept_units=units.numpy(),
+        kept_positions=positions.numpy(),
+        mean=mean.numpy(),
+        standard_deviation=variance.sqrt().numpy(),
+    )
+
+
+def _digest(inputs: Samples) -> str:
+    """The same for the same values, whatever their device."""
+    found = hashlib.sha256()
+    for tensor in leaves(inputs):
+        values = np.ascontiguousarray(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+        found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode() + values.tobytes())
+    return found.hexdigest()[:16]
