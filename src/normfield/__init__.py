@@ -54,8 +54,19 @@ if TYPE_CHECKING:
         statistics_drift,
         with_noisy_batch_norm,
     )
-    from normfield.measure.landscape import Landscape, landscape
-    from normfield.measure.signals import LayerSignal, LayerSignals, signals
+    from normfield.measure.invariance import (
+        LengthDirection,
+        ScaleInvariance,
+        length_direction,
+        scale_invariance,
+    )
+    from normfield.measure.landscape import (
+        GradientInequality,
+        Landscape,
+        LayerInequality,
+        gradient_inequality,
+        landscape,
+    )
     from normfield.measure.shift import (
         DistributionShift,
         GradientShift,
@@ -64,6 +75,7 @@ if TYPE_CHECKING:
         gradient_shift,
         layer_inputs,
     )
+    from normfield.measure.signals import LayerSignal, LayerSignals, signals
     from normfield.nets import Description, build, describe, examine, init_gamma_
     from normfield.network import (
         Activation,
@@ -95,6 +107,18 @@ if TYPE_CHECKING:
         cross_batch_kernel,
         depth_profile,
         kernel_regression,
+    )
+    from normfield.theory.linear_models import (
+        BatchNormSteps,
+        Descent,
+        GradientSteps,
+        HeavyBallSteps,
+        LeastSquares,
+        NesterovSteps,
+        NormalisedSteps,
+        Plateau,
+        descend,
+        least_squares_problem,
     )
     from normfield.train import CriticalLearningRate, critical_learning_rate
     from normfield.train.boundary_lines import BoundaryLine, trace_boundary
@@ -147,7 +171,19 @@ _HOMES = {
         "statistics_drift",
         "with_noisy_batch_norm",
     ),
-    "measure.landscape": ("Landscape", "landscape"),
+    "measure.invariance": (
+        "LengthDirection",
+        "ScaleInvariance",
+        "length_direction",
+        "scale_invariance",
+    ),
+    "measure.landscape": (
+        "GradientInequality",
+        "Landscape",
+        "LayerInequality",
+        "gradient_inequality",
+        "landscape",
+    ),
     "measure.signals": ("LayerSignal", "LayerSignals", "signals"),
     "measure.shift": (
         "DistributionShift",
@@ -188,6 +224,18 @@ _HOMES = {
         "cross_batch_kernel",
         "depth_profile",
         "kernel_regression",
+    ),
+    "theory.linear_models": (
+        "BatchNormSteps",
+        "Descent",
+        "GradientSteps",
+        "HeavyBallSteps",
+        "LeastSquares",
+        "NesterovSteps",
+        "NormalisedSteps",
+        "Plateau",
+        "descend",
+        "least_squares_problem",
     ),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
     "train.boundary_lines": ("BoundaryLine", "trace_boundary"),
