@@ -1,0 +1,24 @@
+"""Convergence of linear models with batch norm: least squares and halfspaces, in float64 [Cai; Kohler]."""
+
+from normfield.theory.linear_models.descending import descend
+from normfield.theory.linear_models.descent import Descent
+from normfield.theory.linear_models.least_squares import LeastSquares, least_squares_problem
+from normfield.theory.linear_models.plateau import Plateau
+from normfield.theory.linear_models.steps.batch_norm import BatchNormSteps
+from normfield.theory.linear_models.steps.gradient import GradientSteps
+from normfield.theory.linear_models.steps.heavy_ball import HeavyBallSteps
+from normfield.theory.linear_models.steps.nesterov import NesterovSteps
+from normfield.theory.linear_models.steps.normalised import NormalisedSteps
+
+__all__ = [
+    "BatchNormSteps",
+    "Descent",
+    "GradientSteps",
+    "HeavyBallSteps",
+    "LeastSquares",
+    "NesterovSteps",
+    "NormalisedSteps",
+    "Plateau",
+    "descend",
+    "least_squares_problem",
+]

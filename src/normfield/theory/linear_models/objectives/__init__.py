@@ -1,0 +1,1 @@
+"""What linear models minimise, in the coordinates in which the second moment of the inputs is diagonal."""
