@@ -70,9 +70,11 @@ if TYPE_CHECKING:
     from normfield.measure.shift import (
         DistributionShift,
         GradientShift,
+        InputPercentiles,
         LayerInputs,
         distribution_shift,
         gradient_shift,
+        input_percentiles,
         layer_inputs,
     )
     from normfield.measure.signals import LayerSignal, LayerSignals, signals
@@ -188,9 +190,11 @@ _HOMES = {
     "measure.shift": (
         "DistributionShift",
         "GradientShift",
+        "InputPercentiles",
         "LayerInputs",
         "distribution_shift",
         "gradient_shift",
+        "input_percentiles",
         "layer_inputs",
     ),
     "nets": ("Description", "build", "describe", "examine", "init_gamma_"),
