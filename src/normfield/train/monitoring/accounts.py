@@ -94,23 +94,18 @@ class Accounts:
         """Those that may run now.
 
         The first time is free, since only it tells what an instrument costs; it counts in all that follow: one may run
-        again when what it has taken, and the next time with it, is within its share of the training time, and what all
-        have taken within the whole.
+        again when what it has taken, and the next time with it, is within its share of the training time.
         """
         known = [name for name in names if not self[name].is_switched_off]
         if self._overhead is None:
             return known
         shares = fair_shares(self._demands(steps, training_seconds), self._overhead)
-        left = self._overhead * training_seconds - sum(account.seconds for account in self._of.values())
-        chosen = []
-        for name in known:
-            account = self[name]
-            if not account.attempts:
-                chosen.append(name)
-            elif account.expected <= min(shares[name] * training_seconds - account.seconds, left):
-                chosen.append(name)
-                left -= account.expected
-        return chosen
+        return [
+            name
+            for name in known
+            if not self[name].attempts
+            or self[name].seconds + self[name].expected <= shares[name] * training_seconds
+        ]
 
     def _demands(self, steps: int, training_seconds: float) -> dict[str, float]:
         """What part of the training time each would take on schedule, of those that ran and still run."""

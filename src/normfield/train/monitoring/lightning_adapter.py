@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from normfield.data.foreign_errors import described
 from normfield.errors import InvalidInput
 from normfield.train.monitoring.moment import Moment
 from normfield.train.monitoring.record import MonitorRecord
@@ -90,11 +91,9 @@ def lightning_callback(
     Raises
     ------
     InvalidInput
-        Lightning is not installed (``pip install 'normfield[lightning]'``).
+        Lightning is not installed (``pip install 'normfield[lightning]'``), or cannot be imported.
     """
     check_lightning()
-    from lightning.pytorch import Callback
-
     settings = {
         "batch": batch,
         "every": every,
@@ -103,8 +102,21 @@ def lightning_callback(
         "statistics": statistics,
         "seed": seed,
     }
-    kind: Any = type("MonitorCallback", (LightningHooks, Callback), {})
+    kind: Any = type("MonitorCallback", (LightningHooks, _callback_class()), {})
     return kind(loss, model or _itself, settings)
+
+
+def _callback_class() -> type:
+    """Lightning's own, which its Trainer asks for; what goes wrong in importing it in one line."""
+    try:
+        from lightning.pytorch import Callback
+    except Exception as error:
+        raise InvalidInput(
+            expected="a Lightning that can be imported",
+            got=described(error),
+            instead="make its packages fit each other (torch and torchvision above all), or use nf.Monitor",
+        ) from error
+    return Callback
 
 
 def _itself(module: Any) -> nn.Module:

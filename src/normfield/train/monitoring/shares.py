@@ -19,4 +19,4 @@ def fair_shares(demands: Mapping[str, float], overhead: float) -> dict[str, floa
     total = sum(shares.values())
     if total == 0:
         return {name: overhead / len(demands) for name in demands}
-    return {name: share * overhead / total for name, share in shares.items()}
+    return {name: share / total * overhead for name, share in shares.items()}

@@ -43,11 +43,12 @@ class Monitor:
     """Follow a training run with instruments, each on a schedule, and leave the run bit for bit as it would have been.
 
     Call `step` once for every step of the training loop, wherever in it. An instrument with interval n has its turn at
-    step 0 and at every multiple of n. What instruments take is booked, and together they take no more than
+    step 0 and at every multiple of n. What instruments take is booked, and each takes no more than
 
-        max(overhead · training seconds, the first time of each):
+        max(its first time, its share of overhead · training seconds):
 
-    one over its share waits for its turn, and the record says so. Parameters, buffers, gradients, modes, hooks and the
+    one over its share waits, and the record says so. The shares are fair: a dear instrument does not crowd out a cheap
+    one. Parameters, buffers, gradients, modes, hooks and the
     global random state are afterwards as before, so that the run ends in the same weights as without a monitor.
 
     What an instrument raises the first time is raised by `step`, since it is a mistake in how it was set up; later

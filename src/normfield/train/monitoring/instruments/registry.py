@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from normfield.train.monitoring.instruments.input_shift import InputShift
+from normfield.train.monitoring.instruments.layer_scales import Signals
+from normfield.train.monitoring.instruments.loss_landscape import LossLandscape
+from normfield.train.monitoring.instruments.running_statistics import RunningStatistics
 from normfield.train.monitoring.instruments.stability_edge import Edge
+from normfield.train.monitoring.instruments.weight_lengths import WeightLengths
 from normfield.train.monitoring.moment import Instrument
 
 BY_NAME: dict[str, Callable[[], Instrument]] = {
+    "signals": Signals,
+    "landscape": LossLandscape,
     "edge": Edge,
+    "shift": InputShift,
+    "scale_invariance": WeightLengths,
+    "statistics_drift": RunningStatistics,
 }
 """Name ↦ maker: each monitor has instruments of its own, which may remember what they saw."""
 
