@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -61,12 +61,11 @@ def signals(
     (1.0, 1.0)
     """
     with opened(model, batch, loss, statistics, seed) as subject:
-        layers, value = _measured(subject)
-    return LayerSignals(tuple(layers), subject.batch.samples, subject.loss.name, statistics, value)
+        return measured(subject, statistics)
 
 
-def _measured(subject: OneBatch) -> tuple[list[LayerSignal], float]:
-    """Every call's sizes, and the loss."""
+def measured(subject: OneBatch, statistics: str) -> LayerSignals:
+    """Of a model that is held in place, at the parameters of the subject's function."""
     function = subject.function
     with affine_calls(function.model) as calls:
         outputs = outputs_of(subject)
@@ -76,22 +75,24 @@ def _measured(subject: OneBatch) -> tuple[list[LayerSignal], float]:
         gradients = torch.autograd.grad(
             value, (*leaves, *function.parameters), allow_unused=True, materialize_grads=True
         )
-    by_parameter = dict(zip(_identities(function), gradients[len(leaves) :], strict=True))
+    sizes = _weight_sizes(function, gradients[len(leaves) :])
     names = numbered([call.name for call in calls])
-    return [_signal(name, call, by_parameter) for name, call in zip(names, calls, strict=True)], float(
-        value.detach()
-    )
+    layers = tuple(_signal(name, call, sizes) for name, call in zip(names, calls, strict=True))
+    return LayerSignals(layers, subject.batch.samples, subject.loss.name, statistics, float(value.detach()))
 
 
-def _identities(function: ModelFunction) -> list[int]:
-    """Of the model's own parameters, in the order of the function's aliases of them."""
+def _weight_sizes(function: ModelFunction, gradients: Sequence[Tensor]) -> dict[int, tuple[float, float]]:
+    """‖W‖ and ‖∂ℓ/∂W‖ by the identity of the model's own parameter."""
     own = dict(function.model.named_parameters())
-    return [id(own[name]) for name in function.names]
+    return {
+        id(own[name]): (norm(parameter.detach()), norm(gradient.to_dense()))
+        for name, parameter, gradient in zip(function.names, function.parameters, gradients, strict=True)
+        if parameter.dim() > 1
+    }
 
 
-def _signal(name: str, call: AffineCall, by_parameter: Mapping[int, Tensor]) -> LayerSignal:
-    weight = call.layer._parameters.get("weight")
-    found = None if weight is None else by_parameter.get(id(weight))
+def _signal(name: str, call: AffineCall, sizes: Mapping[int, tuple[float, float]]) -> LayerSignal:
+    weight, weight_gradient = sizes.get(id(call.layer._parameters.get("weight")), (None, None))
     return LayerSignal(
         name=name,
         kind=type(call.layer).__name__,
@@ -100,8 +101,8 @@ def _signal(name: str, call: AffineCall, by_parameter: Mapping[int, Tensor]) -> 
         mean_square=call.signal.mean_square,
         standard_deviation=call.signal.standard_deviation,
         gradient=call.gradient.norm,
-        weight=None if weight is None or found is None else norm(weight.detach()),
-        weight_gradient=None if found is None else norm(found.to_dense()),
+        weight=weight,
+        weight_gradient=weight_gradient,
         correlation=call.signal.correlation,
         mean=call.signal.mean,
         dead_fraction=call.gradient.dead_fraction,

@@ -56,13 +56,24 @@ def _call(name: str, layer: nn.Module, output: Tensor) -> AffineCall:
     return AffineCall(name, layer, units, z[0].numel() // units, signal_size(z))
 
 
-def _watch_gradient(call: AffineCall, output: Tensor) -> None:
+def _watch_gradient(call: AffineCall, output: Tensor, watched: Tensor) -> None:
     """Sees the derivative by the output as it is now, whatever operations write into it later."""
+    shape = _as_rows(output).shape
 
     def take(gradient: Tensor) -> None:
-        call.gradient = gradient_size(_as_rows(gradient), isinstance(call.layer, _ConvNd))
+        call.gradient = gradient_size(gradient.reshape(shape), isinstance(call.layer, _ConvNd))
 
-    output.register_hook(take)
+    watched.register_hook(take)
+
+
+def _watchable(output: Tensor) -> Tensor | None:
+    """The output, or what it is a whole view of: an operation in place on a view leaves the view's own history."""
+    if not output._is_view():
+        return output
+    base = output._base
+    if base is None or not base.requires_grad or base.numel() != output.numel():
+        return None
+    return base if output.is_contiguous() and base.is_contiguous() else None
 
 
 def _keeping(name: str, calls: list[AffineCall]) -> Callable[..., Tensor | None]:
@@ -71,12 +82,11 @@ def _keeping(name: str, calls: list[AffineCall]) -> Callable[..., Tensor | None]
             return None
         call = _call(name, layer, output)
         calls.append(call)
-        if output.requires_grad:
-            _watch_gradient(call, output)
-            return None
-        call.leaf = output.requires_grad_()
-        _watch_gradient(call, output)
-        return output.clone()  # a leaf that asks for its gradient may not be written in place
+        if not output.requires_grad:
+            call.leaf = output.requires_grad_()
+        watched = None if call.leaf is not None else _watchable(output)
+        _watch_gradient(call, output, output if watched is None else watched)
+        return output.clone() if watched is None else None  # so that no operation in place reaches it
 
     return keep
 

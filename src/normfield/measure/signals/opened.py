@@ -39,10 +39,29 @@ def read_one(batch: Any) -> Batch:
 
 
 @contextmanager
-def opened(model: nn.Module, batch: Any, loss: Any, statistics: str, seed: int) -> Iterator[OneBatch]:
-    """Hold a model in training mode while open, with its batch and loss; nothing is run yet.
+def in_training(function: ModelFunction, statistics: str, batch: Batch) -> Iterator[None]:
+    """Hold a model in training mode while open, its batch norms with the chosen statistics.
 
     A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
+
+    Raises
+    ------
+    InvalidInput
+        Statistics that do not fit the model or the batch.
+    """
+    with (
+        untouched(function.model, function.seed, function.device),
+        batch_norm_statistics(function.model, statistics),
+    ):
+        if not function.model.training:
+            function.model.train()
+        check_batch_size(function, Batches((batch,)), statistics)
+        yield
+
+
+@contextmanager
+def opened(model: nn.Module, batch: Any, loss: Any, statistics: str, seed: int) -> Iterator[OneBatch]:
+    """Hold a model in training mode while open, with its batch and loss; nothing is run yet.
 
     Raises
     ------
@@ -51,13 +70,7 @@ def opened(model: nn.Module, batch: Any, loss: Any, statistics: str, seed: int) 
     """
     recognised, function = recognise(loss), ModelFunction.of(model, seed)
     read = read_one(batch)
-    with (
-        untouched(function.model, seed, function.device),
-        batch_norm_statistics(function.model, statistics),
-    ):
-        if not function.model.training:
-            function.model.train()
-        check_batch_size(function, Batches((read,)), statistics)
+    with in_training(function, statistics, read):
         yield OneBatch(function, read.like(function.parameters[0]), recognised)
 
 

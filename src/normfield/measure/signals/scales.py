@@ -39,33 +39,40 @@ class GradientSize:
 
 
 NO_GRADIENT = GradientSize(0.0, 1.0)
+_NO_SIGNAL = SignalSize(0.0, 0.0, 0.0, None, None, None)
+
+
+def _norm64(tensor: Tensor) -> float:
+    return float(vector_norm(tensor, dtype=torch.float64))
 
 
 def norm(tensor: Tensor) -> float:
     """The Euclidean norm, also where squares leave the range of float32."""
     found = float(vector_norm(tensor))
-    return found if _LEAST < found < _MOST else float(vector_norm(tensor, dtype=torch.float64))
-
-
-def in_range(tensor: Tensor) -> tuple[Tensor, float]:
-    """The values in a dtype that holds their squares, and their norm."""
-    wide = tensor.float() if tensor.dtype.itemsize < 4 else tensor
-    found = norm(wide)
-    return (wide if _LEAST < found < _MOST else wide.double()), found
+    return found if _LEAST < found < _MOST else _norm64(tensor)
 
 
 def signal_size(z: Tensor) -> SignalSize:
     """Of outputs (m, …)."""
-    rows, size = in_range(z.detach().reshape(len(z), -1))
-    if not size > 0:
-        return SignalSize(0.0, 0.0, 0.0, None, None, None)
+    rows = z.detach().reshape(len(z), -1)
+    rows = rows.float() if rows.dtype.itemsize < 4 else rows
+    found = _of_rows(rows)
+    return found if found is not None else _of_rows(rows.double()) or _NO_SIGNAL
+
+
+def _of_rows(rows: Tensor) -> SignalSize | None:
+    """None where the dtype does not hold the squares, or where there is nothing but 0."""
+    norms = vector_norm(rows, dim=1)
+    size = _norm64(norms)
+    if size == 0 or (rows.dtype != torch.float64 and not _LEAST < size < _MOST):
+        return None
     mean, mean_square = float(rows.mean()), size * size / rows.numel()
-    rank = effective_rank(rows)
+    rank = effective_rank(rows, size)
     return SignalSize(
         mean,
         mean_square,
         _deviation(rows, mean, mean_square),
-        mean_cosine(rows),
+        mean_cosine(rows, norms),
         rank,
         orthogonality_gap(rank, len(rows)),
     )
@@ -79,19 +86,19 @@ def _deviation(rows: Tensor, mean: float, mean_square: float) -> float:
     return norm(rows - mean) / math.sqrt(rows.numel())
 
 
-def mean_cosine(rows: Tensor) -> float | None:
-    """Over all pairs of different rows, from the square of the sum of unit vectors."""
-    samples, norms = len(rows), vector_norm(rows, dim=1)
-    if samples < 2 or not bool((norms > 0).all()):
+def mean_cosine(rows: Tensor, norms: Tensor) -> float | None:
+    """Over all pairs of different rows, from the length of the sum of unit vectors."""
+    samples = len(rows)
+    if samples < 2 or float(norms.min()) == 0:
         return None
-    total = float((norms.reciprocal() @ rows).double().square().sum())
+    total = _norm64(norms.reciprocal() @ rows) ** 2
     return (total - samples) / (samples * (samples - 1))
 
 
-def effective_rank(rows: Tensor) -> float:
-    """(tr G)²/‖G‖_F² of the Gram matrix G = zzᵀ [Daneshmand 2020]; its smaller relative zᵀz gives the same."""
-    gram = (rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows).double()
-    return float(gram.trace().square() / gram.square().sum())
+def effective_rank(rows: Tensor, size: float) -> float:
+    """(tr G)²/‖G‖_F² of the Gram matrix G = zzᵀ, tr G = ‖z‖²; the smaller zᵀz has the same [Daneshmand 2020]."""
+    gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+    return max((size * size / _norm64(gram)) ** 2, 1.0)
 
 
 def orthogonality_gap(rank: float, samples: int) -> float:
@@ -101,15 +108,24 @@ def orthogonality_gap(rank: float, samples: int) -> float:
 
 def gradient_size(gradient: Tensor, channels_first: bool) -> GradientSize:
     """Of g in the outputs' shape, units in dimension 1 or in the last."""
-    g, size = in_range(gradient.detach())
-    if not size > 0:
-        return NO_GRADIENT
-    return GradientSize(size, _dead_fraction(g, channels_first))
+    g = gradient.detach()
+    by_unit = g.flatten(2) if channels_first and g.dim() > 2 else g.reshape(-1, g.shape[-1])
+    return _of_units(by_unit) or _of_units(by_unit.double()) or NO_GRADIENT
 
 
-def _dead_fraction(g: Tensor, channels_first: bool) -> float:
+def _of_units(g: Tensor) -> GradientSize | None:
+    """Of g (m, units) or (m, units, positions); None where the dtype does not hold the squares, or nothing but 0."""
+    norms = vector_norm(vector_norm(g, dim=2) if g.dim() == 3 else g, dim=0)
+    size = _norm64(norms)
+    if size == 0 or (g.dtype != torch.float64 and not _LEAST < size < _MOST):
+        return None
+    return GradientSize(size, _dead_fraction(g, norms))
+
+
+def _dead_fraction(g: Tensor, norms: Tensor) -> float:
     """Squares that sum to 0 may have underflown, so that there the values themselves are asked."""
-    by_unit = g.flatten(2) if channels_first and g.dim() > 2 else g.reshape(-1, g.shape[-1], 1)
-    silent = vector_norm(vector_norm(by_unit, dim=2), dim=0) == 0
-    reached = (by_unit[:, silent] != 0).any(2).any(0)
+    if float(norms.min()) > 0:
+        return 0.0
+    silent = norms == 0
+    reached = (g[:, silent] != 0).any(0).reshape(int(silent.sum()), -1).any(1)
     return (int(silent.sum()) - int(reached.sum())) / len(silent)
