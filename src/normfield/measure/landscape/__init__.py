@@ -5,6 +5,8 @@
 """
 
 from normfield.measure.landscape.along_direction import landscape
+from normfield.measure.landscape.inequality import gradient_inequality
+from normfield.measure.landscape.inequality_result import GradientInequality, LayerInequality
 from normfield.measure.landscape.landscape_result import Landscape
 
-__all__ = ["Landscape", "landscape"]
+__all__ = ["GradientInequality", "Landscape", "LayerInequality", "gradient_inequality", "landscape"]
