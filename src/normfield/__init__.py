@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     )
     from normfield.studies import Study, StudyResult, read_study, run_study, study, study_names
     from normfield.sweep import Progress, Sweep, read_sweep, resume_sweep, run_sweep
-    from normfield.theory import DepthLimits, MeanField, depth_limits, mean_field
+    from normfield.theory import DepthLimits, FussCatalan, MeanField, depth_limits, fuss_catalan, mean_field
     from normfield.theory.kernels import (
         BatchKernel,
         CrossBatchKernel,
@@ -218,7 +218,7 @@ _HOMES = {
     ),
     "studies": ("Study", "StudyResult", "read_study", "run_study", "study", "study_names"),
     "sweep": ("Progress", "Sweep", "read_sweep", "resume_sweep", "run_sweep"),
-    "theory": ("DepthLimits", "MeanField", "depth_limits", "mean_field"),
+    "theory": ("DepthLimits", "FussCatalan", "MeanField", "depth_limits", "fuss_catalan", "mean_field"),
     "theory.kernels": (
         "BatchKernel",
         "CrossBatchKernel",

@@ -6,6 +6,7 @@ from normfield.theory.field import MeanField
 from normfield.theory.fisher import Term
 from normfield.theory.gaussian import Moments, PairMoments, moments, pair_moments
 from normfield.theory.population import OrderParameters
+from normfield.theory.random_matrices import FussCatalan, fuss_catalan
 from normfield.theory.reading import mean_field
 
 __all__ = [
@@ -13,12 +14,14 @@ __all__ = [
     "CrossEntropyEigenvalue",
     "DepthLimits",
     "FixedPoint",
+    "FussCatalan",
     "MeanField",
     "Moments",
     "OrderParameters",
     "PairMoments",
     "Term",
     "depth_limits",
+    "fuss_catalan",
     "mean_field",
     "moments",
     "pair_moments",
