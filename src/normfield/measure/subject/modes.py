@@ -20,33 +20,33 @@ from normfield.measure.subject.replaced import replaced
 _TORCH_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 
 
-def _by_batch(layer: _BatchNorm, x: Tensor) -> Tensor:
-    """Normalise by x's own mean and biased variance; gradients flow through both; no buffer is read or written."""
-    layer._check_input_dim(x)
-    return F.batch_norm(x, None, None, layer.weight, layer.bias, training=True, eps=layer.eps)
+def _by_batch(layer: _BatchNorm, input: Tensor) -> Tensor:
+    """Normalise by its own mean and biased variance; gradients flow through both; no buffer is read or written."""
+    layer._check_input_dim(input)
+    return F.batch_norm(input, None, None, layer.weight, layer.bias, training=True, eps=layer.eps)
 
 
-def _by_frozen_batch(layer: _BatchNorm, x: Tensor) -> Tensor:
+def _by_frozen_batch(layer: _BatchNorm, input: Tensor) -> Tensor:
     """The same numbers as `_by_batch`, with mean and variance as constants of differentiation."""
-    layer._check_input_dim(x)
-    positions = [d for d in range(x.dim()) if d != 1]
-    variance, mean = torch.var_mean(x.detach(), positions, correction=0)
-    return F.batch_norm(x, mean, variance, layer.weight, layer.bias, training=False, eps=layer.eps)
+    layer._check_input_dim(input)
+    positions = [d for d in range(input.dim()) if d != 1]
+    variance, mean = torch.var_mean(input.detach(), positions, correction=0)
+    return F.batch_norm(input, mean, variance, layer.weight, layer.bias, training=False, eps=layer.eps)
 
 
-def _by_running(layer: _BatchNorm, x: Tensor) -> Tensor:
+def _by_running(layer: _BatchNorm, input: Tensor) -> Tensor:
     """Normalise by the module's own buffers, as `eval()` does."""
-    layer._check_input_dim(x)
+    layer._check_input_dim(input)
     return F.batch_norm(
-        x, layer.running_mean, layer.running_var, layer.weight, layer.bias, training=False, eps=layer.eps
+        input, layer.running_mean, layer.running_var, layer.weight, layer.bias, training=False, eps=layer.eps
     )
 
 
 def _by_group(
-    normalise: Callable[[_BatchNorm, Tensor], Tensor], size: int, layer: _BatchNorm, x: Tensor
+    normalise: Callable[[_BatchNorm, Tensor], Tensor], size: int, layer: _BatchNorm, input: Tensor
 ) -> Tensor:
     """Normalise every `size` consecutive samples by themselves [Hoffer]."""
-    return torch.cat([normalise(layer, group) for group in x.split(size)])
+    return torch.cat([normalise(layer, group) for group in input.split(size)])
 
 
 _FORWARDS: dict[str, Callable[[_BatchNorm, Tensor], Tensor]] = {
