@@ -41,7 +41,7 @@ def test_the_moments_are_those_of_the_density(factors):
 def test_one_factor_is_the_marchenko_pastur_law():
     law, x = nf.fuss_catalan(1), np.array([1e-12, 1e-3, 0.5, 1, 2, 3.9, 4 - 1e-3])
     assert law.density(x) == pytest.approx(np.sqrt((4 - x) / x) / (2 * np.pi), rel=1e-9)
-    expected = (np.sqrt(x * (4 - x)) + 2 * np.arcsin((x - 2) / 2) + np.pi) / (2 * np.pi)
+    expected = (np.sqrt(x * (4 - x)) + 4 * np.arcsin(np.sqrt(x) / 2)) / (2 * np.pi)
     assert law.cdf(x) == pytest.approx(expected, rel=1e-6)
 
 
