@@ -69,7 +69,8 @@ def input_percentiles(
 
 
 def _checked(percentiles: Any) -> tuple[float, ...]:
-    numbers = list(percentiles) if isinstance(percentiles, Sequence | np.ndarray) else [percentiles]
+    plain_form = percentiles.tolist() if isinstance(percentiles, np.ndarray) else percentiles
+    numbers = list(plain_form) if isinstance(plain_form, Sequence) else [plain_form]
     plain = all(isinstance(q, int | float) and not isinstance(q, bool) for q in numbers)
     if not numbers or not plain or not all(0 <= q <= 100 for q in numbers):
         raise InvalidInput(

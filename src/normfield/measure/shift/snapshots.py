@@ -20,7 +20,7 @@ from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.layer_calls import LayerCall, chosen_layers, numbered, watched_calls
 from normfield.measure.subject.losses import GeneralLoss
 from normfield.measure.subject.modes import batch_norm_statistics
-from normfield.measure.subject.survey import fitted, survey
+from normfield.measure.subject.survey import check_batch_size, fitted, survey
 from normfield.measure.subject.untouched import untouched
 from normfield.samples import Samples, leaves
 
@@ -87,6 +87,7 @@ def layer_inputs(
         batch_norm_statistics(function.model, statistics),
     ):
         read = read_batches([batch])
+        check_batch_size(function, read, statistics)
         function, _ = fitted(function, _NO_LOSS, read)
         survey(function, read, None, statistics)
         inputs = read.items[0].like(function.parameters[0]).inputs

@@ -13,7 +13,7 @@ from normfield.measure.subject.batches import Batch, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.losses import Loss, recognise
 from normfield.measure.subject.modes import batch_norm_statistics
-from normfield.measure.subject.survey import fitted, survey
+from normfield.measure.subject.survey import check_batch_size, fitted, survey
 from normfield.measure.subject.untouched import untouched
 
 
@@ -76,6 +76,7 @@ def one_batch(model: nn.Module, batch: Any, loss: Any, statistics: str, seed: in
         batch_norm_statistics(function.model, statistics),
     ):
         read = read_batches([batch])
+        check_batch_size(function, read, statistics)
         function, recognised = fitted(function, recognised, read)
         survey(function, read, recognised, statistics)
         yield OneBatch(function, read.items[0].like(function.parameters[0]), recognised)
