@@ -1,0 +1,165 @@
+"""Running beside exact statistics: losses by hand, errors written out, and chance where weights stand still."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from test_batch_norm_population import BATCH, batches_of, dense
+from test_measure_untouched import model_in_use, state
+from torch import Tensor, nn
+
+import normfield as nf
+
+
+def classified(*sizes: int) -> list[tuple[Tensor, Tensor]]:
+    return [(x, torch.arange(len(x)) % 3) for x, _ in batches_of(*sizes)]
+
+
+def trained_a_little() -> nn.Module:
+    model = dense()
+    for x, _ in batches_of(8, 8, seed=5):
+        model(x)
+    return model
+
+
+def by_hand(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> float:
+    """Cross-entropy over all samples of a model as it stands."""
+    losses = [F.cross_entropy(model(x), y, reduction="sum") for x, y in batches]
+    return float(torch.stack(losses).sum().detach()) / sum(len(x) for x, _ in batches)
+
+
+def test_losses_are_those_of_eval_of_a_recalibrated_copy_and_of_training() -> None:
+    model, batches = trained_a_little(), classified(8, 8, 8)
+    found = nf.statistics_drift(model, batches, "cross_entropy")
+    recalibrated = copy.deepcopy(model)
+    nf.recalibrate_(recalibrated, batches)
+    assert found.losses is not None
+    assert found.losses["running"] == pytest.approx(by_hand(copy.deepcopy(model).eval(), batches), rel=1e-12)
+    assert found.losses["exact"] == pytest.approx(by_hand(recalibrated.eval(), batches), rel=1e-12)
+    assert found.losses["batch"] == pytest.approx(by_hand(copy.deepcopy(model).train(), batches), rel=1e-12)
+    assert len({round(value, 6) for value in found.losses.values()}) == 3
+
+
+def test_dropout_is_off_in_all_three_losses() -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3)).double()
+    batches = classified(8, 8)
+    found = nf.statistics_drift(model.train(), batches, "cross_entropy")
+    plain = nn.Sequential(model[0], model[1], model[3])
+    expected = nf.statistics_drift(plain, batches, "cross_entropy")
+    assert found.losses == pytest.approx(expected.losses)
+
+
+def test_errors_are_those_written_out() -> None:
+    model, batches = trained_a_little(), batches_of(8, 6, 8)
+    found, exact = nf.statistics_drift(model, batches), nf.population_statistics(model, batches)
+    for name in ("1", "4"):
+        norm, layer = model.get_submodule(name), found[name]
+        scale = exact[name].variance + norm.eps
+        off = (norm.running_mean.numpy() - exact[name].mean) / np.sqrt(scale)
+        ratio = (norm.running_var.numpy() + norm.eps) / scale
+        assert layer.mean_error == pytest.approx(math.sqrt((off**2).mean()))
+        assert layer.largest_mean_error == pytest.approx(abs(off).max())
+        assert layer.variance_ratio == pytest.approx(np.prod(ratio) ** (1 / len(ratio)))
+        assert (layer.smallest_variance_ratio, layer.largest_variance_ratio) == pytest.approx(
+            (ratio.min(), ratio.max())
+        )
+        assert layer.updates == 2
+    assert found.worst is max(found.layers.values(), key=lambda layer: layer.mean_error)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_chance_is_what_averaging_leaves_where_weights_stand_still(momentum: float | None) -> None:
+    """2000 channels, each a repeat: mean square error over its expectation is 1 within 4 standard errors of χ²₁."""
+    generator = torch.Generator().manual_seed(8)
+    norm = nn.BatchNorm1d(2000, momentum=momentum).double()
+    for x in torch.randn(120, 8, 2000, generator=generator, dtype=torch.float64):
+        norm(x)
+    batches = [
+        (x, torch.zeros(8)) for x in torch.randn(10, 8, 2000, generator=generator, dtype=torch.float64)
+    ]
+    layer = nf.statistics_drift(norm, batches)[""]
+    assert (layer.mean_error / layer.chance_mean_error) ** 2 == pytest.approx(1, abs=4 * math.sqrt(2 / 2000))
+    assert layer.variance_ratio == pytest.approx(1, abs=0.05)
+
+
+def test_a_recalibrated_model_has_no_drift() -> None:
+    model, batches = dense(), batches_of(8, 8, 8)
+    nf.recalibrate_(model, batches)
+    found = nf.statistics_drift(model, batches)
+    assert all(layer.mean_error < 1e-12 for layer in found.layers.values())
+    assert found["4"].variance_ratio == pytest.approx(1, abs=1e-12)
+    with pytest.raises(nf.InvalidInput, match="at least one running mean that is off"):
+        nf.statistics_drift(nn.Linear(4, 3), [BATCH]).plot()
+
+
+def test_a_constant_channel_is_compared_as_the_layer_sees_it() -> None:
+    """Its variance is 0: ε keeps the comparison finite."""
+    x = torch.tensor([[1.0, 2.0], [1.0, 5.0]])
+    found = nf.statistics_drift(nn.BatchNorm1d(2), [(x, torch.zeros(2)), (x, torch.zeros(2))])[""]
+    assert math.isfinite(found.largest_mean_error)
+    assert found.largest_variance_ratio == pytest.approx(1e5, rel=1e-3)
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    model = model_in_use()
+    before = state(model)
+    nf.statistics_drift(model, [BATCH, BATCH], "cross_entropy")
+    assert state(model) == before
+    with pytest.raises(nf.InvalidInput, match="labels from 0 to 2"):
+        nf.statistics_drift(model, (BATCH[0], BATCH[1] + 1), "cross_entropy")
+    assert state(model) == before
+
+
+def test_structured_outputs_with_a_loss_of_ones_own() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = trained_a_little()
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"logits": self.inner(x)}
+
+    batches = classified(8, 8)
+    found = nf.statistics_drift(Named(), batches, lambda out, y: F.cross_entropy(out["logits"], y))
+    expected = nf.statistics_drift(trained_a_little(), batches, "cross_entropy")
+    assert found.losses == pytest.approx(expected.losses)
+
+
+def test_results_are_shown() -> None:
+    found = nf.statistics_drift(trained_a_little(), classified(8, 8, 5), nn.CrossEntropyLoss())
+    assert list(found.to_frame()["layer"]) == ["1", "4"]
+    plain = json.loads(found.to_json())
+    assert plain["layers"][1]["mean_error"] == pytest.approx(found["4"].mean_error)
+    assert plain["losses"] == pytest.approx(found.losses)
+    assert plain["dropped_samples"] == 5
+    assert "with exact statistics" in str(found)
+    assert [trace["name"] for trace in found.plot().to_plotly_json()["data"]][:2] == [
+        "running means",
+        "by chance alone",
+    ]
+    single = json.loads(nf.statistics_drift(dense(), batches_of(8)).to_json())
+    assert single["layers"][0]["chance_mean_error"] is None
+    assert "a single batch" in single["reason"]
+    assert single["losses"] is None
+
+
+def test_without_batch_norm_there_are_no_layers() -> None:
+    found = nf.statistics_drift(nn.Linear(4, 3), [BATCH], "cross_entropy")
+    assert found.layers == {}
+    assert found.worst is None
+    assert "no batch norm here" in str(found)
+    assert len(found.to_frame()) == 0
+    assert found.losses is not None
+    assert len(set(found.losses.values())) == 1
+
+
+def test_batch_norms_without_running_statistics_are_refused() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False))
+    with pytest.raises(nf.InvalidInput, match="track_running_stats=False at '1'"):
+        nf.statistics_drift(model, [BATCH])
