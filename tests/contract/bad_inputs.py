@@ -276,8 +276,41 @@ KERNELS: dict[str, Entry] = {
     "a kernel from one draw": (lambda _: nf.batch_kernel(NORMED, X, samples=31), "at least 32 samples"),
 }
 
+BATCH_NORM: dict[str, Entry] = {
+    "batch norm of one sample": (lambda _: nf.batch_norm_forward(X[:1]), "at least 2 values per channel"),
+    "batch norm of a vector": (lambda _: nf.batch_norm_forward(X[0]), "x as a tensor (m, C)"),
+    "too many gammas": (lambda _: nf.batch_norm_forward(X, torch.ones(5)), "each of the 4 channels"),
+    "a gradient of another shape": (
+        lambda _: nf.batch_norm_backward(X[:3], nf.batch_norm_forward(X)),
+        "the outputs' shape (24, 4)",
+    ),
+    "an unknown average": (
+        lambda _: nf.population_statistics(MODEL, DATA, method="median"),
+        "exact, simple, exponential",
+    ),
+    "an average that never moves": (
+        lambda _: nf.population_statistics(MODEL, DATA, method="exponential", momentum=0.0),
+        "momentum above 0",
+    ),
+    "nothing to recalibrate": (lambda _: nf.recalibrate_(NARROW, DATA), "a module with batch norm"),
+    "recalibration on other features": (
+        lambda _: nf.recalibrate_(MODEL, (X[:, :2], Y)),
+        "inputs that the model takes",
+    ),
+    "drift of statistics that are not kept": (
+        lambda _: nf.statistics_drift(nn.BatchNorm1d(4, track_running_stats=False), DATA),
+        "track_running_stats=False",
+    ),
+    "drift under an unknown loss": (lambda _: nf.statistics_drift(MODEL, DATA, "hinge"), "a loss: 'squared'"),
+    "noise where there is no batch norm": (
+        lambda _: nf.with_noisy_batch_norm(NARROW),
+        "a module with batch norm",
+    ),
+}
+
 REGISTRY: dict[str, Entry] = {
     **KERNELS,
+    **BATCH_NORM,
     **DESCRIPTIONS,
     **THEORY,
     **MODULES,
