@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,8 @@ import numpy as np
 from normfield.errors import InvalidInput
 from normfield.seeds import whole_seed
 from normfield.theory.linear_models.descent import Descent
-from normfield.theory.linear_models.least_squares import LeastSquares
 from normfield.theory.linear_models.problems import Problem
-from normfield.theory.linear_models.reading import numbers, positive
+from normfield.theory.linear_models.reading import numbers, positive, whole
 from normfield.theory.linear_models.running import run
 from normfield.theory.linear_models.steps.batch_norm import BatchNormSteps
 from normfield.theory.linear_models.steps.gradient import GradientSteps
@@ -79,6 +79,12 @@ def descend(
         A word or number is out of range, a start does not fit the problem, or batch norm cannot leave it: where
         wᵀg = 0 its gradient is 0.
 
+    Warns
+    -----
+    UserWarning
+        "normalised" on samples that are far from Gaussian, with the measured departure: Kohler's theorem is about
+        Gaussian ones.
+
     Examples
     --------
     >>> problem = LeastSquares(np.diag([1.0, 4.0, 9.0]), [1.0, 1.0, 1.0])
@@ -95,6 +101,8 @@ def descend(
             got=type(problem).__name__,
             instead="make one with nf.least_squares_problem or nf.halfspace_problem",
         )
+    if problem.caveat and isinstance(rule, NormalisedSteps):
+        warnings.warn(problem.caveat, stacklevel=2)
     rates = _rates(rule, learning_rates)
     starts = _starts(problem, rule, start, seed)
     shape = starts.shape[:-1] + rates.shape
@@ -102,7 +110,7 @@ def descend(
     watch = Watch(
         problem.objective,
         positive("tolerance", tolerance, most=1.0),
-        recorded_steps(_whole("steps", steps), _whole("records", records)),
+        recorded_steps(whole("steps", steps), whole("records", records)),
         columns.shape[1],
     )
     each = np.tile(rates.ravel(), columns.shape[1] // rates.size)
@@ -134,16 +142,10 @@ def _gathered(
         steps_needed=over(np.where(watch.reached >= 0, watch.reached, np.inf)),
         settled_from=over(settled),
         least_norm_growth=over(watch.least_growth),
-        predicted_rates=over(_predicted(problem, rule, watch)),
+        predicted_rates=over(rule.local_rates(problem.local, watch.effective[-1])),
         measured_rates=over(watch.local.rates()),
         weights=problem.spectrum.outwards(last.predictor.T).reshape(*shape, -1),
     )
-
-
-def _predicted(problem: Problem, rule: Method, watch: Watch) -> np.ndarray:
-    if not isinstance(problem, LeastSquares):
-        return np.full(watch.runs, np.nan)
-    return rule.local_rates(problem.eigenvalues, problem.projected_eigenvalues, watch.effective[-1])
 
 
 def _method(given: Any) -> Method:
@@ -219,9 +221,3 @@ def _drawn(inputs: int, seed: Any) -> np.ndarray:
         return np.stack([_drawn(inputs, one) for one in seed])
     w = np.random.default_rng(whole_seed(seed)).standard_normal(inputs)
     return w / np.linalg.norm(w)
-
-
-def _whole(name: str, given: Any) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
-        raise InvalidInput(expected=f"{name} as a whole number of at least 1", got=repr(given))
-    return int(given)

@@ -47,9 +47,11 @@ class Descent:
     least_norm_growth
         The least ‖w⁺‖²/‖w‖² − 1 of all steps: with batch norm 0 or more, to round-off.
     predicted_rates
-        The factor of ‖w̃ − u‖_S per step at the last effective step, by theory; NaN but for least squares.
+        The factor of √(f − f*) per step at the last effective step, by theory; NaN where
+        theory has none.
     measured_rates
-        The same as it was between 10⁻⁶ and 10⁻¹² of its value at w̃ = 0; NaN where it never fell so far.
+        The same as it was while √(f − f*) fell from 10⁻⁶ to 10⁻¹² of its value at w̃ = 0 (halfspaces: from 10⁻³ to
+        10⁻⁶); NaN where it did not fall so far.
     weights : array (…, d)
         w̃ at the end, which predicts w̃ᵀx.
     """
@@ -130,6 +132,7 @@ class Descent:
             "steps": self.steps,
             "tolerance": self.tolerance,
             "least_loss": self.problem.least_loss,
+            "caveat": self.problem.caveat,
             "condition_number": self.problem.spectrum.condition_number,
             "largest_eigenvalue": values[-1],
             "runs": runs,

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from normfield.errors import InvalidInput
+from normfield.theory.linear_models.objectives.objective import Local
 from normfield.theory.linear_models.objectives.quadratic import Quadratic
-from normfield.theory.linear_models.reading import numbers, one_number
+from normfield.theory.linear_models.reading import check_correlated, numbers, one_number
 from normfield.theory.linear_models.spectrum import Spectrum, spectrum
 
 
@@ -57,12 +58,7 @@ class LeastSquares:
                 expected=f"a correlation of {len(self.hessian)} inputs",
                 got=f"{len(self.correlation)} numbers",
             )
-        if not np.any(self.correlation):
-            raise InvalidInput(
-                expected="targets correlated with the inputs",
-                got="a correlation of 0, so that u = 0",
-                instead="there is no direction to learn: the mean is the best prediction",
-            )
+        check_correlated(self.correlation)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -95,10 +91,20 @@ class LeastSquares:
         found = self.projected_eigenvalues
         return float(found[-1] / found[0]) if len(found) else float("nan")
 
-    @property
+    @cached_property
     def objective(self) -> Quadratic:
         """J − J* in the coordinates of the eigenvectors."""
         return Quadratic(self.eigenvalues, self.spectrum.inwards(self.correlation))
+
+    @property
+    def local(self) -> Local:
+        """What a descent's rate near u depends on; with batch norm ∂²J/∂a² = 1."""
+        return Local(self.eigenvalues, self.projected_eigenvalues, 1.0)
+
+    @property
+    def caveat(self) -> str:
+        """Nothing: it is what the theorems are about."""
+        return ""
 
     def loss(self, weights: Any) -> Any:
         """J of weights (…, d), one number each.

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from normfield.theory.linear_models.objectives.objective import Objective
+from normfield.theory.linear_models.objectives.objective import Local, Objective
 from normfield.theory.linear_models.spectrum import Spectrum
 
 
@@ -32,4 +32,14 @@ class Problem(Protocol):
     @property
     def objective(self) -> Objective:
         """f − f* in the coordinates of the eigenvectors."""
+        ...
+
+    @property
+    def local(self) -> Local:
+        """f about its minimum, as far as it is known."""
+        ...
+
+    @property
+    def caveat(self) -> str:
+        """Which assumption of the theorems it does not meet, and by how much; "" where it meets them all."""
         ...

@@ -42,5 +42,22 @@ def one_number(name: str, value: Any) -> float:
     return numbers(name, value, "()").item()
 
 
+def whole(name: str, given: Any) -> int:
+    """A whole number of at least 1."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+        raise InvalidInput(expected=f"{name} as a whole number of at least 1", got=repr(given))
+    return int(given)
+
+
+def check_correlated(correlation: np.ndarray) -> None:
+    """Refuse g = 0."""
+    if not np.any(correlation):
+        raise InvalidInput(
+            expected="labels or targets correlated with the inputs",
+            got="a correlation of 0, so that u = 0",
+            instead="there is no direction to learn",
+        )
+
+
 def _kind(values: Any) -> str:
     return f"{type(values).__name__} {values!r}"[:80]

@@ -9,9 +9,6 @@ import numpy as np
 from normfield.theory.linear_models.objectives.objective import Objective
 from normfield.theory.linear_models.steps.method import State
 
-# The local rate is measured while ‖w̃ − u‖_S falls between these, relative to its value at w̃ = 0.
-_LOCAL, _FLOOR = 1e-6, 1e-12
-
 
 @dataclass
 class Watch:
@@ -34,7 +31,7 @@ class Watch:
         self.reached = np.full(self.runs, -1)
         self.unstable = np.full(self.runs, 0)
         self.least_growth = np.full(self.runs, np.inf)
-        self.local = Window(self.runs)
+        self.local = Window(self.runs, *self.objective.local_range)
         self._norms: np.ndarray | None = None
 
     def see(self, number: int, state: State) -> None:
@@ -58,7 +55,8 @@ class Watch:
 class Window:
     """The stretch of steps over which an amplitude is local yet above round-off."""
 
-    def __init__(self, runs: int) -> None:
+    def __init__(self, runs: int, local: float, floor: float) -> None:
+        self.local, self.floor = local, floor
         self.first, self.last = np.full(runs, -1), np.full(runs, -1)
         self.begun, self.ended = np.full(runs, np.nan), np.full(runs, np.nan)
 
@@ -67,8 +65,8 @@ class Window:
 
         It does where ε̂ first settles a little above its limit, until ‖w‖ has grown enough.
         """
-        self.first[amplitude > _LOCAL] = -1
-        inside = (amplitude <= _LOCAL) & (amplitude >= _FLOOR)
+        self.first[amplitude > self.local] = -1
+        inside = (amplitude <= self.local) & (amplitude >= self.floor)
         fresh = inside & (self.first < 0)
         self.first[fresh], self.begun[fresh] = number, amplitude[fresh]
         self.last[inside], self.ended[inside] = number, amplitude[inside]

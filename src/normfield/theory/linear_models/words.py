@@ -21,7 +21,7 @@ def status_words(descent: Descent) -> str:
         lines.append(str(descent.plateau))
     elif np.ndim(descent.steps_needed) == 0:
         lines.append(_one(descent))
-    return "\n".join(lines)
+    return "\n".join(lines + [descent.problem.caveat] * bool(descent.problem.caveat))
 
 
 def _one(descent: Descent) -> str:

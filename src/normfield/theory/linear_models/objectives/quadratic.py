@@ -17,6 +17,8 @@ class Quadratic:
     eigenvalues: np.ndarray
     correlation: np.ndarray
 
+    local_range = (1e-6, 1e-12)
+
     @cached_property
     def minimiser(self) -> np.ndarray:
         return self.correlation / self.eigenvalues
@@ -33,5 +35,6 @@ class Quadratic:
         off = points - self.minimiser[:, None]
         return self.eigenvalues @ np.square(off, out=off) / 2
 
-    def best_scale(self, directions: np.ndarray) -> np.ndarray:
+    def best_scale(self, directions: np.ndarray, halvings: int) -> np.ndarray:
+        """wᵀg, exactly."""
         return self.correlation @ directions

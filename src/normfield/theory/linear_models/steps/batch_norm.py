@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normfield.theory.linear_models.objectives.objective import Objective
+from normfield.theory.linear_models.objectives.objective import Local, Objective
 from normfield.theory.linear_models.reading import one_number, positive
 from normfield.theory.linear_models.steps.gradient import contraction
 
@@ -75,11 +75,11 @@ class BatchNormSteps:
         gradient *= step
         return normalised(objective, w - gradient, state.scale - self.scale_rate * across, effective)
 
-    def local_rates(
-        self, eigenvalues: np.ndarray, projected: np.ndarray, effective: np.ndarray
-    ) -> np.ndarray:
+    def local_rates(self, local: Local, effective: np.ndarray) -> np.ndarray:
         """max|1 − ε̂λ_i(H*)|, and at least 1 − ε_a [Cai]."""
-        return np.maximum(contraction(projected, effective), 1 - self.scale_rate)
+        return np.maximum(
+            contraction(local.projected, effective), abs(1 - self.scale_rate * local.scale_curvature)
+        )
 
 
 def normalised(

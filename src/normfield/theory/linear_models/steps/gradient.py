@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normfield.theory.linear_models.objectives.objective import Objective
+from normfield.theory.linear_models.objectives.objective import Local, Objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +46,9 @@ class GradientSteps:
         step *= rates
         return PlainState(state.predictor - step, rates)
 
-    def local_rates(
-        self, eigenvalues: np.ndarray, projected: np.ndarray, effective: np.ndarray
-    ) -> np.ndarray:
+    def local_rates(self, local: Local, effective: np.ndarray) -> np.ndarray:
         """max|1 − ελ_i| over the ends of the spectrum."""
-        return contraction(eigenvalues, effective)
+        return contraction(local.curvature, effective)
 
 
 def contraction(eigenvalues: np.ndarray, effective: np.ndarray) -> np.ndarray:

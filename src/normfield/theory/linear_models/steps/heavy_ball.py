@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normfield.theory.linear_models.objectives.objective import Objective
+from normfield.theory.linear_models.objectives.objective import Local, Objective
 from normfield.theory.linear_models.steps.moving import MovingState, checked_momentum, largest_root
 
 
@@ -47,9 +47,7 @@ class HeavyBallSteps:
         after = at - rates * objective.pull(at).gradient + self.momentum * (at - state.before)
         return MovingState(after, at, rates)
 
-    def local_rates(
-        self, eigenvalues: np.ndarray, projected: np.ndarray, effective: np.ndarray
-    ) -> np.ndarray:
+    def local_rates(self, local: Local, effective: np.ndarray) -> np.ndarray:
         """The largest root's modulus over all eigenvalues."""
-        moved = np.multiply.outer(eigenvalues, effective)
+        moved = np.multiply.outer(local.curvature, effective)
         return largest_root(1 + self.momentum - moved, np.full_like(moved, self.momentum))

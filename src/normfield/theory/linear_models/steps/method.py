@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from normfield.theory.linear_models.objectives.objective import Objective
+from normfield.theory.linear_models.objectives.objective import Local, Objective
 
 
 class State(Protocol):
@@ -49,8 +49,6 @@ class Method(Protocol):
         """The state after step ``number`` (from 1)."""
         ...
 
-    def local_rates(
-        self, eigenvalues: np.ndarray, projected: np.ndarray, effective: np.ndarray
-    ) -> np.ndarray:
-        """By theory, the factor (n,) per step of ‖w̃ − u‖_S near the least-squares solution."""
+    def local_rates(self, local: Local, effective: np.ndarray) -> np.ndarray:
+        """By theory, the factor (n,) per step of √(f − f*) near the minimum; NaN where that is not known."""
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normfield.theory.linear_models.objectives.objective import Objective
+from normfield.theory.linear_models.objectives.objective import Local, Objective
 from normfield.theory.linear_models.steps.moving import MovingState, checked_momentum, largest_root
 
 
@@ -46,11 +46,9 @@ class NesterovSteps:
         ahead = state.predictor + momentum * (state.predictor - state.before)
         return MovingState(ahead - rates * objective.pull(ahead).gradient, state.predictor, rates)
 
-    def local_rates(
-        self, eigenvalues: np.ndarray, projected: np.ndarray, effective: np.ndarray
-    ) -> np.ndarray:
+    def local_rates(self, local: Local, effective: np.ndarray) -> np.ndarray:
         """The largest root's modulus of z² − (1 + μ)(1 − ελ)z + μ(1 − ελ); NaN of a momentum that grows."""
         if self.momentum is None:
             return np.full(np.shape(effective), np.nan)
-        kept = 1 - np.multiply.outer(eigenvalues, effective)
+        kept = 1 - np.multiply.outer(local.curvature, effective)
         return largest_root((1 + self.momentum) * kept, self.momentum * kept)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normfield.theory.linear_models.objectives.objective import Objective
+from normfield.theory.linear_models.objectives.objective import HALVINGS, Local, Objective
+from normfield.theory.linear_models.reading import whole
 from normfield.theory.linear_models.steps.batch_norm import NormalisedState, normalised
 from normfield.theory.linear_models.steps.gradient import contraction
 
@@ -21,7 +22,17 @@ class NormalisedSteps:
     and a by its best value, found on least squares in closed form and on halfspaces by bisection of ∂_a f = 0
     [Kohler]. For Gaussian inputs, ∇f = c₁u + c₂Sw̃, the directions are those of least squares whatever the loss, and
     ρ_t − ρ* ≤ (1 − μ/L)^{2t}(ρ₀ − ρ*) with μ the least eigenvalue of S.
+
+    Parameters
+    ----------
+    halvings
+        T_s, of the bisection.
     """
+
+    halvings: int = HALVINGS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "halvings", whole("halvings", self.halvings))
 
     @property
     def name(self) -> str:
@@ -33,7 +44,7 @@ class NormalisedSteps:
 
     def begin(self, objective: Objective, starts: np.ndarray, rates: np.ndarray) -> NormalisedState:
         """Start with the given weights and their best scale."""
-        return _scaled(objective, starts)
+        return self._scaled(objective, starts)
 
     def advance(
         self, objective: Objective, state: NormalisedState, rates: np.ndarray, number: int
@@ -45,16 +56,13 @@ class NormalisedSteps:
         gradient -= objective.eigenvalues[:, None] * w * across
         # s_t·(a/σ) with u = −g: the scale a cancels, as it does in [Kohler]
         gradient *= deviation**2 / (objective.eigenvalues[-1] * (objective.correlation @ w) * slope)
-        return _scaled(objective, w - gradient)
+        return self._scaled(objective, w - gradient)
 
-    def local_rates(
-        self, eigenvalues: np.ndarray, projected: np.ndarray, effective: np.ndarray
-    ) -> np.ndarray:
+    def local_rates(self, local: Local, effective: np.ndarray) -> np.ndarray:
         """max|1 − λ_i(H*)/L|."""
-        return contraction(projected, effective)
+        return contraction(local.projected, effective)
 
-
-def _scaled(objective: Objective, w: np.ndarray) -> NormalisedState:
-    deviation = np.sqrt(objective.eigenvalues @ np.square(w))
-    effective = np.full(w.shape[1], 1 / objective.eigenvalues[-1])
-    return normalised(objective, w, objective.best_scale(w / deviation), effective)
+    def _scaled(self, objective: Objective, w: np.ndarray) -> NormalisedState:
+        deviation = np.sqrt(objective.eigenvalues @ np.square(w))
+        effective = np.full(w.shape[1], 1 / objective.eigenvalues[-1])
+        return normalised(objective, w, objective.best_scale(w / deviation, self.halvings), effective)
