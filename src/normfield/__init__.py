@@ -77,7 +77,16 @@ if TYPE_CHECKING:
         input_percentiles,
         layer_inputs,
     )
-    from normfield.measure.signals import LayerSignal, LayerSignals, signals
+    from normfield.measure.signals import (
+        ChannelMoments,
+        FirstSteps,
+        LayerChannels,
+        LayerSignal,
+        LayerSignals,
+        channel_moments,
+        first_steps,
+        signals,
+    )
     from normfield.nets import Description, build, describe, examine, init_gamma_
     from normfield.network import (
         Activation,
@@ -191,7 +200,17 @@ _HOMES = {
         "gradient_inequality",
         "landscape",
     ),
-    "measure.signals": ("LayerSignal", "LayerSignals", "signals"),
+    "measure.signals": (
+        "ChannelMoments",
+        "FirstSteps",
+        "LayerChannels",
+        "LayerSignal",
+        "LayerSignals",
+        "channel_moments",
+        "first_steps",
+        "signals",
+    ),
+    "measure.noise": ("GradientNoise", "gradient_noise"),
     "measure.shift": (
         "DistributionShift",
         "GradientShift",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -45,6 +46,11 @@ def affine_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | _ConvNd)}
 
 
+def is_measured(output: object) -> TypeGuard[Tensor]:
+    """Whether a layer gave a floating-point tensor with values."""
+    return isinstance(output, Tensor) and output.is_floating_point() and output.numel() > 0
+
+
 def _as_rows(output: Tensor) -> Tensor:
     """Outputs (m, …), of one sample where they have no such dimension."""
     return output[None] if output.dim() == 1 else output
@@ -78,7 +84,7 @@ def _watchable(output: Tensor) -> Tensor | None:
 
 def _keeping(name: str, calls: list[AffineCall]) -> Callable[..., Tensor | None]:
     def keep(layer: nn.Module, _: object, output: object) -> Tensor | None:
-        if not isinstance(output, Tensor) or not output.is_floating_point() or output.numel() == 0:
+        if not is_measured(output):
             return None
         call = _call(name, layer, output)
         calls.append(call)

@@ -20,6 +20,10 @@ from normfield.measure.subject.survey import check_batch_size, check_outputs, ru
 from normfield.measure.subject.untouched import untouched
 
 
+class NotFinite(InvalidInput):
+    """Outputs or a loss beyond what numbers hold, as of a training that diverged."""
+
+
 def read_one(batch: Any) -> Batch:
     """The one batch that was given.
 
@@ -85,6 +89,12 @@ def outputs_of(subject: OneBatch) -> Any:
     if isinstance(subject.loss, GeneralLoss):
         return run_model(subject.function, subject.batch)
     outputs = tensor_outputs(subject.function, subject.batch)
+    if outputs.is_floating_point() and not bool(torch.isfinite(outputs).all()):
+        raise NotFinite(
+            expected="finite model outputs",
+            got="NaN or infinite ones",
+            instead="check weights and the scale of the inputs",
+        )
     check_outputs(outputs, subject.batch)
     return outputs
 
@@ -99,7 +109,7 @@ def loss_of(subject: OneBatch, outputs: Any) -> Tensor:
     """
     value = subject.loss.value(outputs, subject.loss.read_targets(outputs, subject.batch.targets))
     if not bool(torch.isfinite(value)):
-        raise InvalidInput(
+        raise NotFinite(
             expected="a finite loss",
             got=f"{float(value.detach())}",
             instead="take a step before training diverged, or check weights and targets",
