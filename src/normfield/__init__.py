@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from normfield.data import DataSet, load
     from normfield.diagnosis import Diagnosis, diagnose
+    from normfield.diagnosis.watched_training import training_page
     from normfield.errors import (
         DataUnavailable,
         InvalidInput,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         gradient_inequality,
         landscape,
     )
+    from normfield.measure.noise import GradientNoise, gradient_noise
     from normfield.measure.shift import (
         DistributionShift,
         GradientShift,
@@ -146,6 +148,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": ("DataSet", "load"),
     "diagnosis": ("Diagnosis", "diagnose"),
+    "diagnosis.watched_training": ("training_page",),
     "errors": (
         "DataUnavailable",
         "InvalidInput",

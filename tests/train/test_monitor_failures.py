@@ -41,6 +41,14 @@ MISTAKES = {
     "an instrument that is a word": ({"instruments": {"own": "norm"}}, "functions of a moment"),
     "a name that is taken": ({"instruments": {"edge": len}}, "names of your own"),
     "shift of batches that change": ({"every": {"shift": 5}}, "which compares the same samples at two steps"),
+    "noise across the batches of steps": (
+        {"every": {"gradient_noise": 5}},
+        "batch= with at least 4 batches for the instrument 'gradient_noise', since the model has batch norm, got 1",
+    ),
+    "noise across two batches": (
+        {"every": {"gradient_noise": 5}, "batch": [(X, Y)] * 2},
+        "batch norm, got 2; give",
+    ),
     "a bound of nothing": ({"overhead": 0}, "overhead as a part of the training time above 0"),
     "unknown statistics": ({"statistics": "eval"}, "batch, frozen, running"),
     "a seed of half": ({"seed": 0.5}, "seed as a whole number"),

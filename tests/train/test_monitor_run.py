@@ -244,8 +244,9 @@ def test_every_instrument_with_a_name_agrees_with_its_own_function():
     torch.manual_seed(5)
     model = MODELS["running statistics"]()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
-    held = [(X[:64], Y[:64]), (X[64:128], Y[64:128])]
-    every = dict.fromkeys(("signals", "landscape", "shift", "scale_invariance", "statistics_drift"), 1)
+    held = list(zip(X.split(64), Y.split(64), strict=True))
+    names = ("signals", "landscape", "shift", "scale_invariance", "statistics_drift", "gradient_noise")
+    every = dict.fromkeys(names, 1)
     monitor = nf.Monitor(model, "cross_entropy", optimizer=optimizer, batch=held, every=every, overhead=None)
     snapshots = []
     for _ in range(2):
@@ -281,6 +282,8 @@ def test_every_instrument_with_a_name_agrees_with_its_own_function():
     drift = nf.statistics_drift(model, held, "cross_entropy")
     assert last("statistics_drift", "mean_error", "1") == drift.layers["1"].mean_error
     assert last("statistics_drift", "loss_running") == drift.losses["running"]
+    noise = nf.gradient_noise(model, held, "cross_entropy")
+    assert last("gradient_noise", "covariance_trace") == noise.covariance_trace
 
 
 def test_without_batch_norm_there_is_no_drift_and_no_failure():

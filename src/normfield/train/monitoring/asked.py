@@ -13,11 +13,11 @@ from normfield.errors import InvalidInput
 from normfield.measure.subject.batches import Batches, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.losses import recognise
-from normfield.measure.subject.modes import STATISTICS
+from normfield.measure.subject.modes import STATISTICS, batch_norms
 from normfield.train.monitoring.guarding import Guarded
 from normfield.train.monitoring.instruments.registry import (
     BY_NAME,
-    SEVERAL_BATCHES,
+    FEWEST_BATCHES,
     WITH_RATE,
     WITH_SAME_BATCH,
 )
@@ -160,14 +160,14 @@ def _check_interval(name: str, interval: Any, steps: int | None) -> None:
         )
 
 
-def held_batches(batch: Any, every: Mapping[str, int]) -> Batches | None:
+def held_batches(batch: Any, every: Mapping[str, int], model: nn.Module, statistics: str) -> Batches | None:
     """The batches to measure on all along; None for each step's own.
 
     Raises
     ------
     InvalidInput
         Batches that cannot be read; none where an instrument in the schedule compares the same samples at two steps,
-        or fewer than two where one needs several.
+        or too few where one looks across batches.
     """
     same = sorted(WITH_SAME_BATCH & every.keys())
     if batch is None and same:
@@ -177,11 +177,17 @@ def held_batches(batch: Any, every: Mapping[str, int]) -> Batches | None:
             instead="give one batch (inputs, targets) to keep",
         )
     read = None if batch is None else read_batches(batch)
-    several = sorted(SEVERAL_BATCHES & every.keys())
-    if several and (read is None or len(read.items) < 2):
-        raise InvalidInput(
-            expected=f"batch= with two batches or more for the instrument {several[0]!r}",
-            got="none" if read is None else "one",
-            instead="give a list of pairs (inputs, targets), for example list(itertools.islice(loader, 8))",
-        )
+    if batch_norms(model) and statistics != "running":
+        _check_count(1 if read is None else len(read.items), every)
     return read
+
+
+def _check_count(count: int, every: Mapping[str, int]) -> None:
+    for name in FEWEST_BATCHES.keys() & every.keys():
+        if count < FEWEST_BATCHES[name]:
+            raise InvalidInput(
+                expected=f"batch= with at least {FEWEST_BATCHES[name]} batches for the instrument {name!r}, since the "
+                "model has batch norm",
+                got=f"{count}",
+                instead="give a list of pairs (inputs, targets), for example list(itertools.islice(loader, 16))",
+            )

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from normfield.errors import InvalidInput
 from normfield.report import Column, Figure, Series, Table, lines
 
@@ -33,16 +35,27 @@ def loss_figure(losses: Sequence[float | None]) -> Figure:
         )
     stride = math.ceil(len(told) / MOST_POINTS)
     steps, values = zip(*told[::stride], strict=True)
+    series = [Series("each step", steps, values), *_smoothed(told, stride)]
     caption = f"Every {stride}th step is drawn." if stride > 1 else ""
     positive = all(value > 0 for value in values)
     return lines(
-        [Series("loss", steps, values)],
+        series,
         "step",
         "loss of the step's batch",
         log_y=positive,
         title="Loss",
         caption=caption,
     )
+
+
+def _smoothed(told: Sequence[tuple[int, float]], stride: int) -> list[Series]:
+    """The mean over the last fiftieth of the steps; nothing for runs so short that it would be no mean."""
+    window = len(told) // 50
+    if window < 4:
+        return []
+    steps, values = zip(*told, strict=True)
+    means = np.convolve(values, np.full(window, 1 / window), mode="valid")
+    return [Series(f"mean of {window} steps", steps[window - 1 :: stride], means[::stride])]
 
 
 def cost_table(watched: Sequence[Watched], training_seconds: float) -> Table:

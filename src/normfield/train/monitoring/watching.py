@@ -129,7 +129,7 @@ class Monitor:
         self._overhead = checked_overhead(overhead)
         own = own_instruments(instruments)
         self._every = schedule_of(every, own, optimizer, checked_steps(steps))
-        held = held_batches(batch, self._every)
+        held = held_batches(batch, self._every, model, self._statistics)
         self._held = None if held is None else tuple((item.inputs, item.targets) for item in held.items)
         makers = {name: BY_NAME[name]() for name in self._every if name in BY_NAME}
         self._instruments: dict[str, Instrument] = {**makers, **own}

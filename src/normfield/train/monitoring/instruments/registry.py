@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from normfield.train.monitoring.instruments.batch_noise import BatchNoise
 from normfield.train.monitoring.instruments.input_shift import InputShift
 from normfield.train.monitoring.instruments.layer_scales import Signals
 from normfield.train.monitoring.instruments.loss_landscape import LossLandscape
@@ -19,6 +20,7 @@ BY_NAME: dict[str, Callable[[], Instrument]] = {
     "shift": InputShift,
     "scale_invariance": WeightLengths,
     "statistics_drift": RunningStatistics,
+    "gradient_noise": BatchNoise,
 }
 """Name ↦ maker: each monitor has instruments of its own, which may remember what they saw."""
 
@@ -28,5 +30,5 @@ WITH_RATE = frozenset({"landscape", "edge"})
 WITH_SAME_BATCH = frozenset({"shift"})
 """Those that compare the same samples at two steps."""
 
-SEVERAL_BATCHES = frozenset({"gradient_noise"})
-"""Those that need two batches at least."""
+FEWEST_BATCHES = {"gradient_noise": 4}
+"""How many batches those need that look across them, where samples meet in a batch norm."""
