@@ -54,10 +54,11 @@ def normed_calls(layers: Mapping[str, _BatchNorm]) -> Iterator[list[NormedCall]]
     inputs: list[Tensor] = []
     calls: list[NormedCall] = []
 
-    def before(_: Any, given: tuple[Tensor, ...]) -> Tensor:
-        copied = given[0].clone()
+    def before(_: Any, positional: tuple[Any, ...], keyword: dict[str, Any]) -> tuple[tuple[Any, ...], dict]:
+        given = positional[0] if positional else keyword["input"]
+        copied = given.clone()
         inputs.append(copied if copied.requires_grad else copied.requires_grad_())
-        return inputs[-1]
+        return (inputs[-1],), {}
 
     def after(name: str) -> Any:
         def keep(layer: _BatchNorm, _: Any, output: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ def normed_calls(layers: Mapping[str, _BatchNorm]) -> Iterator[list[NormedCall]]
 
         return keep
 
-    handles = [layer.register_forward_pre_hook(before) for layer in layers.values()]
+    handles = [layer.register_forward_pre_hook(before, with_kwargs=True) for layer in layers.values()]
     handles += [layer.register_forward_hook(after(name)) for name, layer in layers.items()]
     try:
         yield calls
