@@ -159,6 +159,12 @@ def test_frozen_weights_are_left_out():
     assert [weight.name for weight in nf.scale_invariance(model, data()).weights] == ["3.weight", "6.weight"]
 
 
+def test_some_weights_are_measured_as_all_are():
+    every, one = (nf.scale_invariance(net(), data(), weights=names) for names in (None, ["3.weight"]))
+    assert [weight.name for weight in one.weights] == ["3.weight"]
+    assert one["3.weight"].row == every["3.weight"].row
+
+
 def test_effective_learning_rates_are_how_fast_directions_move():
     """One step at η from W and one at c²η from cW turn the directions alike; ‖W‖² grows by η²‖∇ℓ‖²."""
     model, (x, y) = net(), data()
@@ -206,6 +212,8 @@ def test_tables_json_figure_and_words():
         ({"statistics": "frozen"}, 'got "frozen", which every scaled weight would change'),
         ({"statistics": "eval"}, "batch, frozen, running"),
         ({"loss": "hinge"}, "a loss"),
+        ({"weights": "0.weight"}, "a sequence of names of trainable weights, got '0.weight'"),
+        ({"weights": ["0.bias"]}, "this module's begin with '0.weight', '3.weight', '6.weight'"),
     ],
 )
 def test_mistakes_are_one_line(options, words):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ def scale_invariance(
     *,
     scale: float = 2.0,
     tolerance: float = 1e-3,
+    weights: Sequence[str] | None = None,
     statistics: str = "batch",
     seed: int = 0,
 ) -> ScaleInvariance:
@@ -55,6 +57,8 @@ def scale_invariance(
         c, at least 1.5, so that a change can be told from none.
     tolerance : float
         Of the relative change of the loss and of the cosines, below 1.
+    weights : sequence of str, optional
+        Names of parameters to measure; by default every weight.
     statistics : {"batch", "running"}
         Which statistics batch norms use; frozen ones would be taken anew for every scaled weight.
     seed : int
@@ -67,7 +71,8 @@ def scale_invariance(
     Raises
     ------
     InvalidInput
-        A module, batch or loss that do not fit; no weight; a scale or tolerance that is none.
+        A module, batch or loss that do not fit; no weight, or a name of none; a scale or tolerance that is
+        none.
 
     Examples
     --------
@@ -78,7 +83,7 @@ def scale_invariance(
     """
     _check(scale, tolerance, statistics)
     with one_batch(model, batch, loss, statistics, seed) as held:
-        places = _weights(held)
+        places = _weights(held, weights)
         whole = float(held.value().detach())
         gradients = held.gradient()
         found = [_scaled(held, i, gradients[i], whole, (scale, tolerance), seed) for i in places]
@@ -114,15 +119,24 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _weights(held: OneBatch) -> list[int]:
-    places = [i for i, p in enumerate(held.function.parameters) if p.dim() > 1]
-    if not places:
+def _weights(held: OneBatch, names: Sequence[str] | None) -> list[int]:
+    """Places of the weights that are asked for, in the module's order."""
+    known = {name: i for i, name in enumerate(held.function.names) if held.function.parameters[i].dim() > 1}
+    if not known:
         raise InvalidInput(
             expected="a module with trainable weights of two dimensions or more",
             got=f"{type(held.function.model).__name__} without",
             instead="set requires_grad=True on them",
         )
-    return places
+    if names is None:
+        return list(known.values())
+    if isinstance(names, str) or not isinstance(names, Sequence) or not names or set(names) - set(known):
+        raise InvalidInput(
+            expected="weights as a sequence of names of trainable weights",
+            got=repr(names),
+            instead=f"this module's begin with {', '.join(map(repr, list(known)[:4]))}",
+        )
+    return [known[name] for name in known if name in names]
 
 
 def _at(held: OneBatch, place: int, weight: Tensor) -> tuple[float, Tensor]:
