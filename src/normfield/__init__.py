@@ -82,11 +82,16 @@ if TYPE_CHECKING:
     from normfield.measure.signals import (
         ChannelMoments,
         FirstSteps,
+        GradientCoherence,
         LayerChannels,
+        LayerCoherence,
         LayerSignal,
         LayerSignals,
+        OutputGradients,
         channel_moments,
         first_steps,
+        gradient_coherence,
+        output_gradients,
         signals,
     )
     from normfield.nets import Description, build, describe, examine, init_gamma_
@@ -206,11 +211,16 @@ _HOMES = {
     "measure.signals": (
         "ChannelMoments",
         "FirstSteps",
+        "GradientCoherence",
         "LayerChannels",
+        "LayerCoherence",
         "LayerSignal",
         "LayerSignals",
+        "OutputGradients",
         "channel_moments",
         "first_steps",
+        "gradient_coherence",
+        "output_gradients",
         "signals",
     ),
     "measure.noise": ("GradientNoise", "gradient_noise"),
