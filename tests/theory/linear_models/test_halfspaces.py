@@ -207,6 +207,16 @@ def test_departures_of_gaussian_samples_are_standard_errors():
     assert np.mean([one.is_far for one in found]) < 0.03
 
 
+def test_departures_are_mardias_sums_over_pairs():
+    z = noisy_table(count=60, inputs=3)[0]
+    found = nf.SampledHalfspace(z + 0.3).departure
+    centred = z - z.mean(axis=0)
+    pairs = centred @ np.linalg.inv(centred.T @ centred / 60) @ centred.T
+    assert found.skewness == pytest.approx(np.mean(pairs**3))
+    assert found.kurtosis == pytest.approx(np.mean(np.diag(pairs) ** 2) / 15)
+    assert found.gaussian_skewness == pytest.approx(3 * 4 * 5 / 60)
+
+
 def test_gaussian_samples_need_no_caveat():
     problem = nf.SampledHalfspace(samples_of(gaussian_problem(0, inputs=3), 2_000, 1))
     assert problem.caveat == ""
@@ -217,7 +227,7 @@ def test_gaussian_samples_need_no_caveat():
 MISTAKES = {
     "separable": (
         lambda: nf.halfspace_problem([[1.0, 0.2], [2.0, -0.3], [-1.0, 0.1], [-2.0, 0.3]], [1, 1, 0, 0]),
-        "classes that no halfspace separates, got 4 samples that one does",
+        "classes that no halfspace separates, got 4 samples that one does, wholly or but for ties",
     ),
     "separable but for ties": (
         lambda: nf.halfspace_problem([[1.0, 1.0], [0.0, 1.0], [0.0, 2.0], [0.0, -1.0]], [1, 1, 0, 1]),

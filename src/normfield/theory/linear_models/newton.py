@@ -47,7 +47,10 @@ def _shortened(
 
 
 def _check_mixed(samples: np.ndarray) -> None:
-    """Look for a w with zᵀw ≤ 0 for all samples and a negative sum, by linear programming."""
+    """Look for a w with zᵀw ≤ 0 for all samples and a negative sum, by linear programming.
+
+    Such w can be scaled up, so that one within −1…1 reaches an end; without one only 0 is left, to the solver's slack.
+    """
     found = linprog(
         samples.sum(axis=0) / np.abs(samples).max(),
         A_ub=samples,
@@ -55,9 +58,9 @@ def _check_mixed(samples: np.ndarray) -> None:
         bounds=(-1, 1),
         method="highs",
     )
-    if found.status == 0 and found.fun < -1e-9:
+    if found.status == 0 and np.abs(found.x).max() > 0.5:
         raise InvalidInput(
             expected="classes that no halfspace separates",
-            got=f"{len(samples)} samples that one does, so that the loss has no minimum",
-            instead="give more samples than inputs, or fewer inputs",
+            got=f"{len(samples)} samples that one does, wholly or but for ties, so that the loss has no minimum",
+            instead="give more samples, or leave out inputs that vary in few of them",
         )

@@ -17,14 +17,17 @@ class Departure:
     Attributes
     ----------
     skewness
-        b₁ = E(ξᵀξ′)³ over pairs of whitened samples; 0 for Gaussian ones.
+        b₁ = E(ξᵀξ′)³ over pairs of whitened samples.
+    gaussian_skewness
+        What it is of as many Gaussian samples, about d(d + 1)(d + 2)/n.
     kurtosis
         b₂ = E|ξ|⁴ over d(d + 2); 1 for Gaussian ones.
     skewness_errors, kurtosis_errors
-        How many standard errors of Gaussian samples each is above 0, or away from 1.
+        How many standard errors of Gaussian samples each is above theirs.
     """
 
     skewness: float
+    gaussian_skewness: float
     kurtosis: float
     skewness_errors: float
     kurtosis_errors: float
@@ -37,7 +40,7 @@ class Departure:
     def __str__(self) -> str:
         return (
             f"kurtosis {self.kurtosis:.3g} times a Gaussian's ({self.kurtosis_errors:+.1f} standard errors), "
-            f"skewness {self.skewness:.3g} ({self.skewness_errors:+.1f})"
+            f"skewness {self.skewness:.3g} beside {self.gaussian_skewness:.3g} ({self.skewness_errors:+.1f})"
         )
 
 
@@ -55,6 +58,7 @@ def departure(samples: np.ndarray) -> Departure:
     freedom = d * (d + 1) * (d + 2) / 6
     return Departure(
         skewness=skewness,
+        gaussian_skewness=6 * freedom / n,
         kurtosis=kurtosis / (d * (d + 2)),
         skewness_errors=(n * skewness / 6 - freedom) / math.sqrt(2 * freedom),
         kurtosis_errors=(kurtosis - d * (d + 2)) / math.sqrt(8 * d * (d + 2) / n),

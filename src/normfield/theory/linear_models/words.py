@@ -21,7 +21,9 @@ def status_words(descent: Descent) -> str:
         lines.append(str(descent.plateau))
     elif np.ndim(descent.steps_needed) == 0:
         lines.append(_one(descent))
-    return "\n".join(lines + [descent.problem.caveat] * bool(descent.problem.caveat))
+    if descent.problem.caveat and not descent.method.takes_rates:
+        lines.append(descent.problem.caveat)
+    return "\n".join(lines)
 
 
 def _one(descent: Descent) -> str:
