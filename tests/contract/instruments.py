@@ -140,6 +140,13 @@ def _shift(model: nn.Module, batch: Any) -> Any:
 
 INSTRUMENTS = {
     "signals": Instrument(lambda model, batch, loss, _: nf.signals(model, batch, loss)),
+    "channel_moments": Instrument(
+        lambda model, batch, _, __: nf.channel_moments(model, batch), takes_loss=False
+    ),
+    "first_steps": Instrument(
+        lambda model, batch, loss, _: nf.first_steps(model, [batch], loss, learning_rate=0.01)
+    ),
+    "gradient_noise": Instrument(lambda model, batch, loss, _: nf.gradient_noise(model, [batch] * 4, loss)),
     "landscape": Instrument(lambda model, batch, loss, _: nf.landscape(model, batch, loss, points=3)),
     "gradient_inequality": Instrument(
         lambda model, batch, loss, case: nf.gradient_inequality(model, batch, loss, layers=case.norms or None)

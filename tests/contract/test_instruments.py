@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from instruments import CASES, INSTRUMENTS, Case
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import normfield as nf
 from normfield.samples import apply
@@ -139,7 +143,7 @@ def test_it_answers_alike_twice(name: str, on: str) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             found = INSTRUMENTS[name].measure(model, case.batch, case.loss, case)
-        answers.append({k: v for k, v in json.loads(found.to_json()).items() if "seconds" not in k})
+        answers.append(_numbers(found))
     assert answers[0] == answers[1]
 
 
@@ -213,3 +217,91 @@ def test_bad_input_is_one_line_and_nothing_is_changed(name: str, on: str) -> Non
     assert state(model, optimizer, case.batch) == before
     with pytest.raises(nf.InvalidInput, match=r"torch\.nn\.Module"):
         instrument.measure(len, case.batch, case.loss, case)
+
+
+def _numbers(found: Any) -> dict[str, Any]:
+    """A result's JSON without what a clock says."""
+    return {key: value for key, value in json.loads(found.to_json()).items() if "seconds" not in key}
+
+
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    """Of this one process."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+WRAPPERS = {
+    "compiled": partial(torch.compile, backend="eager"),
+    "DataParallel": nn.DataParallel,
+    "DistributedDataParallel": nn.parallel.DistributedDataParallel,
+}
+
+
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("wrap", WRAPPERS)
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_wrappers_are_taken_off(name: str, wrap: str) -> None:
+    """The answer is the module's own, with names of its own."""
+    case = CASES["batch-norm MLP"]
+    model, optimizer = in_use(case)
+    alone = INSTRUMENTS[name].measure(model, case.batch, case.loss, case)
+    wrapped = WRAPPERS[wrap](model)
+    before = state(model, optimizer, case.batch)
+    found = INSTRUMENTS[name].measure(wrapped, case.batch, case.loss, case)
+    assert state(model, optimizer, case.batch) == before
+    assert _numbers(found) == _numbers(alone)
+
+
+@pytest.mark.parametrize("on", CASES)
+def test_what_runs_nothing_changes_nothing(on: str) -> None:
+    case = CASES[on]
+    model, optimizer = in_use(case)
+    before = state(model, optimizer, case.batch)
+    split = nf.length_direction(model)
+    assert len(split.weights) == len([p for p in model.parameters() if p.requires_grad and p.dim() > 1])
+    assert [
+        row["mean_angle"] for row in json.loads(split.change_from(split).to_json())["weights"]
+    ] == pytest.approx([0.0] * len(split.weights))
+    assert state(model, optimizer, case.batch) == before
+
+
+def _running(model: nn.Module) -> set[str]:
+    """Names of what batch norms keep of the batches they saw."""
+    norms = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+    return {
+        f"{name}.{key}" for name in norms for key in ("running_mean", "running_var", "num_batches_tracked")
+    }
+
+
+@pytest.mark.parametrize("on", [on for on in CASES if on != "transformer encoder"])
+def test_recalibration_changes_running_statistics_and_nothing_else(on: str) -> None:
+    case = CASES[on]
+    model, _ = in_use(case)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    drawn = torch.get_rng_state()
+    nf.recalibrate_(model, [case.batch])
+    after = model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed <= _running(model)
+    assert changed
+    assert modes == [module.training for module in model.modules()]
+    assert torch.equal(drawn, torch.get_rng_state())
+
+
+def test_recalibration_needs_a_batch_norm() -> None:
+    case = CASES["transformer encoder"]
+    with pytest.raises(nf.InvalidInput, match="a module with batch norm"):
+        nf.recalibrate_(in_use(case)[0], [case.batch])
+
+
+@pytest.mark.parametrize("name", ["population_statistics", "statistics_drift", "gradient_inequality"])
+def test_without_batch_norm_there_is_none_and_that_is_said(name: str) -> None:
+    case = CASES["transformer encoder"]
+    model, _ = in_use(case)
+    found = INSTRUMENTS[name].measure(model, case.batch, case.loss, case)
+    assert len(found.layers) == 0
+    assert "no" in str(found).lower()
+    assert len(found.to_frame()) == 0
