@@ -11,8 +11,12 @@ from normfield.studies.frame import Study
 
 # A study's file is its name with underscores, loaded when asked for, so that a study of theory never waits for torch.
 _NAMES = (
+    "article-deep-gradients",
+    "article-residual-depth",
     "bjorck-learning-rates",
     "cross-batch-correlation",
+    "daneshmand-orthogonality",
+    "de-branch-variance",
     "explosion-rate-scans",
     "kernel-against-measurement",
     "ntk-spectrum",
@@ -23,6 +27,7 @@ _NAMES = (
     "wei-fig-4",
     "yang-fig-1",
     "yang-fig-2",
+    "yang-fig-3",
     "yang-fig-4",
 )
 

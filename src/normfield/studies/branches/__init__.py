@@ -1,0 +1,1 @@
+"""Residual branches beside their skip connections, block by block."""

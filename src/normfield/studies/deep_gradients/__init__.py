@@ -1,0 +1,1 @@
+"""Gradient norms by layer of networks of ninety layers, measured and predicted."""

@@ -1,0 +1,1 @@
+"""Weights and gradients by layer over the first steps of training."""

@@ -1,0 +1,1 @@
+"""How deep networks train, with batch norm or skip connections, both or neither."""
