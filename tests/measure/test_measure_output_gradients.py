@@ -65,7 +65,7 @@ def test_without_batch_norm_rows_of_a_deep_network_agree_and_with_it_not():
         for norm in (False, True)
     )
     assert plain.agreement > normed.agreement + 5 * (plain.agreement_error + normed.agreement_error)
-    assert plain.coherence > 2 * normed.coherence
+    assert plain.coherence > 1.4 * normed.coherence
 
 
 def test_the_error_bars_cover_over_200_repeats():
