@@ -308,6 +308,39 @@ BATCH_NORM: dict[str, Entry] = {
     ),
 }
 
+SIGNALS: dict[str, Entry] = {
+    "signals of a loader": (lambda _: nf.signals(MODEL, iter([DATA])), "give one of its batches"),
+    "signals of other features": (lambda _: nf.signals(MODEL, (X[:, :2], Y)), "inputs that the model takes"),
+    "signals of one sample": (lambda _: nf.signals(MODEL, (X[:1], Y[:1])), "at least 2 samples"),
+    "signals under a loss that is no number": (
+        lambda _: nf.signals(MODEL, DATA, lambda outputs, _: outputs.sum() * float("nan")),
+        "a finite loss, got nan",
+    ),
+    "signals under a vector of losses": (
+        lambda _: nf.signals(MODEL, DATA, nn.CrossEntropyLoss(reduction="none")),
+        'reduction="mean"',
+    ),
+    "signals of a forward that raises": (lambda _: nf.signals(RAISING, DATA), "KeyError"),
+    "channels under unknown statistics": (
+        lambda _: nf.channel_moments(MODEL, DATA, statistics="moving"),
+        "batch, frozen, running",
+    ),
+    "output gradients of labels beyond the outputs": (
+        lambda _: nf.output_gradients(MODEL, (X, Y + 1), "cross_entropy"),
+        "labels from 0 to 2",
+    ),
+    "coherence of words": (lambda _: nf.gradient_coherence("mlp", DATA), "a torch.nn.Module in Python"),
+    "first steps of no length": (
+        lambda _: nf.first_steps(MODEL, DATA, learning_rate=0.1, steps=0),
+        "steps as a whole number",
+    ),
+    "first steps backwards": (
+        lambda _: nf.first_steps(MODEL, DATA, learning_rate=-0.1),
+        "a learning_rate above 0",
+    ),
+    "a product of no matrices": (lambda _: nf.fuss_catalan(0), "factors as a whole number"),
+}
+
 REGISTRY: dict[str, Entry] = {
     **KERNELS,
     **BATCH_NORM,
@@ -321,6 +354,7 @@ REGISTRY: dict[str, Entry] = {
     **DIAGNOSES,
     **STORED,
     **READ_BACK,
+    **SIGNALS,
     **FURTHER_MEASUREMENT,
     **STUDIES,
 }
