@@ -1,0 +1,1 @@
+"""What the sigmoids of a network are given while it trains, as percentiles."""
