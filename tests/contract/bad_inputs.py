@@ -341,7 +341,38 @@ SIGNALS: dict[str, Entry] = {
     "a product of no matrices": (lambda _: nf.fuss_catalan(0), "factors as a whole number"),
 }
 
+SHIFT_AND_SCALE: dict[str, Entry] = {
+    "inputs of no layer": (lambda _: nf.layer_inputs(MODEL, DATA, layers=["conv"]), "names of submodules"),
+    "a shift between tensors": (
+        lambda _: nf.distribution_shift(X, X),
+        "what layer_inputs gives, got a Tensor",
+    ),
+    "a shift between two modules": (
+        lambda _: nf.distribution_shift(nf.layer_inputs(MODEL, DATA), nf.layer_inputs(NARROW, DATA)),
+        "two snapshots of the same layers",
+    ),
+    "percentiles beyond a hundred": (
+        lambda _: nf.input_percentiles(MODEL, DATA, percentiles=(50, 150)),
+        "percentiles from 0 to 100",
+    ),
+    "a gradient shift by no step": (
+        lambda _: nf.gradient_shift(MODEL, DATA, learning_rate=0.0),
+        "learning_rate as a finite number above 0",
+    ),
+    "a scale of one": (lambda _: nf.scale_invariance(MODEL, DATA, scale=1.0), "scale of at least 1.5"),
+    "frozen statistics of a scaled weight": (
+        lambda _: nf.scale_invariance(MODEL, DATA, statistics="frozen"),
+        'use statistics="batch"',
+    ),
+    "directions of no module": (lambda _: nf.length_direction(NET), "a torch.nn.Module"),
+    "a change between two modules": (
+        lambda _: nf.length_direction(MODEL).change_from(nf.length_direction(NARROW)),
+        "two splits of the same module",
+    ),
+}
+
 REGISTRY: dict[str, Entry] = {
+    **SHIFT_AND_SCALE,
     **KERNELS,
     **BATCH_NORM,
     **DESCRIPTIONS,

@@ -143,6 +143,8 @@ INSTRUMENTS = {
     "channel_moments": Instrument(
         lambda model, batch, _, __: nf.channel_moments(model, batch), takes_loss=False
     ),
+    "output_gradients": Instrument(lambda model, batch, loss, _: nf.output_gradients(model, batch, loss)),
+    "gradient_coherence": Instrument(lambda model, batch, loss, _: nf.gradient_coherence(model, batch, loss)),
     "first_steps": Instrument(
         lambda model, batch, loss, _: nf.first_steps(model, [batch], loss, learning_rate=0.01)
     ),
