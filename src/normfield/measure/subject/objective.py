@@ -22,15 +22,26 @@ Pieces = tuple[Tensor, ...]
 """A parameter vector in the parameters' shapes."""
 
 
+_CHUNK = 2**16
+"""Entries that are widened to float64 at a time: a whole weight would take as much memory as the walk itself."""
+
+
+def _chunks(pieces: Sequence[Tensor]) -> Iterator[Tensor]:
+    """All entries in order, a part of them at a time."""
+    for piece in pieces:
+        yield from piece.detach().reshape(-1).split(_CHUNK)
+
+
 def squared_norm(pieces: Sequence[Tensor]) -> float:
     """‖v‖² of a vector in pieces, summed in float64."""
-    return float(sum(piece.detach().double().square().sum() for piece in pieces))
+    return float(sum(chunk.double().square().sum() for chunk in _chunks(pieces)))
 
 
 def distance(pieces: Sequence[Tensor], others: Sequence[Tensor]) -> float:
-    """‖v − w‖ of vectors in pieces, a piece at a time and summed in float64."""
+    """‖v − w‖ of vectors in pieces, summed in float64."""
     with torch.no_grad():
-        parts = (one.double() - other.double() for one, other in zip(pieces, others, strict=True))
+        pairs = zip(_chunks(pieces), _chunks(others), strict=True)
+        parts = (one.double() - other.double() for one, other in pairs)
         return math.sqrt(float(sum(part.square().sum() for part in parts)))
 
 
