@@ -19,6 +19,8 @@ class Growth:
         By what the quantity is multiplied from one layer to the next.
     error
         Standard error of ln factor, which for small values is the factor's relative error; None below three layers.
+        It holds for layers that multiply what came before by random factors, so that logarithms wander from the line
+        (a random walk), as for ones that scatter about it, and is on the safe side for the latter.
     layers
         Through how many layers the line was drawn.
     """
@@ -38,6 +40,27 @@ def growth_through(values: Sequence[float]) -> Growth | None:
         return None
     x, y = np.arange(len(values)) - (len(values) - 1) / 2, np.log(values)
     slope = float(x @ y / (x @ x))
-    left = y - y.mean() - slope * x
-    error = math.sqrt(left @ left / (len(values) - 2) / (x @ x)) if len(values) > 2 else None
+    error = _slope_error(x, y - y.mean() - slope * x) if len(values) > 2 else None
     return Growth(math.exp(slope), error, len(values))
+
+
+def _slope_error(x: np.ndarray, left: np.ndarray) -> float:
+    """Of the slope Σxy/Σx², from what is left of y.
+
+    With y a random walk of steps of variance w and noise of variance n on top, the slope has the variance
+    (n·Σx² + w·Σ_k(Σ_{l>k} x_l)²)/(Σx²)²; neither alone gives less than independent residuals would.
+    """
+    spread = x @ x
+    noise, step = _noise_and_step(np.diff(left))
+    beyond = np.cumsum(x[::-1])[-2::-1]
+    independent = left @ left / (len(x) - 2) / spread
+    return math.sqrt(max(independent, (noise * spread + step * (beyond @ beyond)) / spread**2))
+
+
+def _noise_and_step(steps: np.ndarray) -> tuple[float, float]:
+    """(n, w) of steps with variance w + 2n and covariance −n between neighbours, freed of their mean's share."""
+    count = len(steps)
+    variance = float(steps @ steps) / (count - 1)
+    neighbours = float(steps[:-1] @ steps[1:]) / (count - 1) + variance / count if count > 2 else 0.0
+    noise = min(max(-neighbours, 0.0), variance / 2)
+    return noise, variance - 2 * noise
