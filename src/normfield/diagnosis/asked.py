@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -27,6 +27,8 @@ class Asked:
     kind: str | None = None
     statistics: str = "batch"
     batch_note: str = ""
+    learning_rate: float | None = None
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.loss, str) and self.loss not in ("squared", "cross_entropy"):
@@ -46,6 +48,7 @@ class Asked:
             raise InvalidInput(
                 expected='statistics "batch", "frozen" or "running"', got=repr(self.statistics)
             )
+        _check_training(self.learning_rate, self.weight_decay)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InvalidInput(expected="seed as a whole number", got=repr(self.seed))
         no_fisher = recognise(self.loss).no_fisher
@@ -89,5 +92,17 @@ class Asked:
         return "ggn" if recognise(self.loss).no_fisher else "fisher"
 
 
-def _is_number(value: object) -> bool:
+def _check_training(learning_rate: object, weight_decay: object) -> None:
+    """What the caller means to train with."""
+    if learning_rate is not None and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
+        raise InvalidInput(
+            expected="learning_rate above 0, and finite",
+            got=repr(learning_rate),
+            instead="leave it out to be told the limit alone",
+        )
+    if not _is_number(weight_decay) or not 0 <= weight_decay < math.inf:
+        raise InvalidInput(expected="weight_decay of at least 0, and finite", got=repr(weight_decay))
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -28,6 +28,8 @@ def diagnose(
     *,
     kind: str | None = None,
     statistics: str = "batch",
+    learning_rate: float | None = None,
+    weight_decay: float = 0.0,
     progress: Progress | None = None,
 ) -> Diagnosis:
     """How large a learning rate this network takes on these data, by theory, the kernel of one batch, measurement and
@@ -64,6 +66,9 @@ def diagnose(
     statistics
         "batch" (as the network trains), "frozen" or "running", for theory and measurement; training always uses the
         batch's.
+    learning_rate, weight_decay
+        What you mean to train with, where that is known: findings then say whether the rate is above the limit, and
+        what decay does to weights whose length does not matter.
     progress
         Called with a line of text at every stage and after every run.
 
@@ -91,6 +96,8 @@ def diagnose(
         kind,
         statistics,
         progress,
+        learning_rate,
+        weight_decay,
     )
 
 
@@ -105,11 +112,23 @@ def ask(
     kind: str | None,
     statistics: str,
     progress: Progress | None,
+    learning_rate: float | None = None,
+    weight_decay: float = 0.0,
 ) -> Diagnosis:
     """A diagnosis by a clock that may have begun before, as the command line's does."""
     dataset = load(data)
     size = batch_size_for(dataset.samples_used, batch_size)
-    asked = Asked(loss, size, momentum, clock.budget, seed, kind, statistics)
+    asked = Asked(
+        loss,
+        size,
+        momentum,
+        clock.budget,
+        seed,
+        kind,
+        statistics,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+    )
     subject = Subject.of(model_or_net, dataset, seed)
     stages = Stages(subject, asked, clock, progress or (lambda line: None), may_shrink=batch_size is None)
     try:
@@ -117,5 +136,14 @@ def ask(
     except KeyboardInterrupt:
         stages.stop()
     answers = stages.in_order()
-    findings = find(subject, stages.asked, answers, stages.signals, stages.profile)
-    return Diagnosis(answers, findings, stages.asked, subject, clock.spent, stages.signals, stages.profile)
+    findings = find(subject, stages.asked, answers, stages.signals, stages.profile, stages.health)
+    return Diagnosis(
+        answers,
+        findings,
+        stages.asked,
+        subject,
+        clock.spent,
+        stages.signals,
+        stages.profile,
+        stages.health,
+    )

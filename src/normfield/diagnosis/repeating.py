@@ -105,6 +105,8 @@ def _settings(asked: Asked) -> list[str]:
         "seed": asked.seed,
         **({} if asked.kind is None else {"kind": asked.kind}),
         **({} if asked.statistics == "batch" else {"statistics": asked.statistics}),
+        **({} if asked.learning_rate is None else {"learning_rate": asked.learning_rate}),
+        **({} if asked.weight_decay == 0 else {"weight_decay": asked.weight_decay}),
     }
     loss = repr(asked.loss) if isinstance(asked.loss, str) else "loss"
     return [f"loss={loss}", *(f"{name}={value!r}" for name, value in given.items())]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from normfield.diagnosis.answer import NAMES, Answer
 from normfield.diagnosis.asked import Asked
 from normfield.diagnosis.headline import statement
+from normfield.diagnosis.health import Health
 from normfield.diagnosis.opening import answers_figure
 from normfield.diagnosis.page import page_of
 from normfield.diagnosis.subject import Subject
@@ -48,6 +49,8 @@ class Diagnosis:
         Signal and gradient scale at each layer, on the first batch; None where they could not be measured.
     profile
         The same by the kernel of that batch; None where there is none, or no time for it.
+    health
+        Batch norm's statistics over a few batches; None where there was no time for them.
     """
 
     answers: Mapping[str, Answer]
@@ -57,6 +60,7 @@ class Diagnosis:
     seconds: float
     signals: LayerSignals | None = None
     profile: DepthProfile | None = None
+    health: Health | None = None
 
     @property
     def headline(self) -> str:

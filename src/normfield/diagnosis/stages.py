@@ -13,6 +13,7 @@ from normfield.diagnosis.by_theory import theory_answer
 from normfield.diagnosis.by_training import trained_answer
 from normfield.diagnosis.clock import Clock
 from normfield.diagnosis.costs import Costs, costs_of
+from normfield.diagnosis.health import Health, health_of, health_steps
 from normfield.diagnosis.memory import usable_bytes
 from normfield.diagnosis.planning import fitting_batch
 from normfield.diagnosis.signals import signals_of
@@ -36,6 +37,7 @@ class Stages:
     answers: dict[str, Answer] = field(default_factory=dict)
     signals: LayerSignals | None = None
     profile: DepthProfile | None = None
+    health: Health | None = None
 
     def run(self) -> None:
         """Theory, a look at the costs, kernel, measurement, training."""
@@ -53,6 +55,7 @@ class Stages:
         self.say("measuring the curvature")
         self.answers["measured"] = measured_answer(self.subject, self.asked, costs, self.clock)
         self._look_at_signals(costs)
+        self._look_at_health(costs)
         self.say("training")
         nearest = self._nearest()
         self.answers["trained"] = trained_answer(
@@ -87,6 +90,12 @@ class Stages:
         """By layer, where it costs next to nothing."""
         if _SIGNALS_STEPS * costs.step(self.asked.batch_size) < self.clock.left / 10:
             self.signals = signals_of(self.subject, self.asked)
+
+    def _look_at_health(self, costs: Costs) -> None:
+        """Batch norm's own statistics over a few batches, where they cost next to nothing."""
+        steps = health_steps(self.subject, self.asked)
+        if steps and steps * costs.step(self.asked.batch_size) < self.clock.left / 10:
+            self.health = health_of(self.subject, self.asked)
 
     def _nearest(self) -> Answer:
         """The best answer so far to what limits the first steps."""
