@@ -12,7 +12,18 @@ from normfield import __version__
 from normfield.cli.lazy_commands import LazyCommands
 from normfield.errors import NormfieldError
 
-_COMMANDS = ("critical", "data", "diagnose", "kernel", "measure", "study", "suggest", "sweep", "theory")
+_COMMANDS = (
+    "critical",
+    "data",
+    "diagnose",
+    "inspect",
+    "kernel",
+    "measure",
+    "study",
+    "suggest",
+    "sweep",
+    "theory",
+)
 
 
 @click.group(
