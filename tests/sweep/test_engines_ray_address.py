@@ -34,7 +34,7 @@ def test_trials_of_a_lost_machine_run_again_on_the_other(cluster: Any, tmp_path:
             removed.append(progress.finished)
             cluster.remove_node(cluster.leaving, allow_graceful=False)
 
-    task = Signing(together=4, seconds=0.2, folder=str(tmp_path))
+    task = Signing(together=4, seconds=1.5, folder=str(tmp_path))  # long enough to be lost in the middle
     sweep = nf.run_sweep(task, AXES, engine="ray", address=cluster.address, progress=take_away)
     whole = nf.run_sweep(Signing(together=4, folder=str(tmp_path)), AXES)
     assert removed
