@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import normfield as nf
+from normfield.measure.invariance import ScaledWeight
 
 
 def data(samples=32, shape=(5,), outputs=3, seed=0):
@@ -119,6 +120,36 @@ def test_a_weight_that_hardly_matters_is_not_invariant():
     assert found.loss_change < 1e-4
     assert found.gradient_change > 0.1
     assert not found.is_invariant
+
+
+def test_ulp_sized_changes_that_grow_do_not_hide_the_invariance():
+    """Sixty exploding layers in float32: doubling a low weight moves the loss, though it is orthogonal throughout."""
+    model = nf.build(nf.mlp(inputs=16, width=32, depth=61, outputs=3), seed=0)
+    x, y = data(64, (16,))
+    found = nf.scale_invariance(model, (x.float(), y.float()), weights=["0.weight", "3.weight", "180.weight"])
+    assert found["0.weight"].gradient_change > 0.1
+    assert found["0.weight"].largest_unit_cosine < 1e-4
+    assert found.invariant == ("0.weight", "3.weight")
+
+
+def test_few_units_are_judged_by_what_scaling_changes():
+    """Three units may be orthogonal to their gradients by chance; four or more are not."""
+    orthogonal = {
+        "unit_cosines": np.full(3, 1e-6),
+        "unit_norms": np.ones(3),
+        "cosine": 1e-6,
+        "tolerance": 1e-3,
+    }
+    sizes = {"name": "w", "parameters": 6, "norm": 1.0, "gradient": 1.0}
+    moved = dict.fromkeys(("loss_change", "gradient_change", "unit_loss_change", "unit_gradient_change"), 0.9)
+    unmoved = dict.fromkeys(moved, 1e-6)
+    many = orthogonal | {"unit_cosines": np.full(4, 1e-6), "unit_norms": np.ones(4)}
+    assert not ScaledWeight(**sizes, **orthogonal, **moved).has_invariant_units
+    assert not ScaledWeight(**sizes, **orthogonal, **moved).is_invariant
+    assert ScaledWeight(**sizes, **orthogonal, **unmoved).has_invariant_units
+    assert ScaledWeight(**sizes, **many, **moved).is_invariant
+    dead = many | {"unit_cosines": np.array([1e-6, 1e-6, 1e-6, math.nan])}
+    assert not ScaledWeight(**sizes, **dead, **moved).has_invariant_units
 
 
 def test_a_large_epsilon_is_felt():

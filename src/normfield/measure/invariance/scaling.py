@@ -42,9 +42,12 @@ def scale_invariance(
     of a weight has this property by itself: the same is measured with each row times a factor of its own, c or 1/c
     by chance, and the cosine by row.
 
-    A weight is called invariant where loss and cosine change by at most `tolerance` and the gradient by at most
-    √tolerance; with a batch norm's ε they change by about ε over the variance of its input. Two passes forwards and
-    backwards are made for each weight.
+    A weight's units are called invariant where each is orthogonal to its gradient, up to `tolerance`, and there are
+    at least four, or loss and gradient do not change when they are scaled (by at most `tolerance` and 0.1); the whole
+    weight where it is orthogonal to its gradient and its units are invariant or loss and gradient do not change when
+    it is scaled. The cosines are the surer sign: a batch norm's ε makes them about ε over the variance of its input,
+    while in a deep network whose gradients explode what ε or round-off changes grows on its way up. Two passes
+    forwards and backwards are made for each weight.
 
     Parameters
     ----------

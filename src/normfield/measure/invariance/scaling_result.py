@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure as PlotlyFigure
 
+_UNMOVED_GRADIENT = 0.1  # of other weights it changes by about c − 1, at least 0.5
+_ENOUGH_UNITS = 4  # that many are not all orthogonal to their gradients by chance
 _NO_NUMBER = "a weight whose gradient is 0, or whose own values are, has no cosine"
 
 
@@ -42,7 +44,7 @@ class ScaledWeight:
     unit_norms, unit_cosines : numpy.ndarray
         (units,): ‖W_j‖ and the cosine of every unit, NaN where a unit has no gradient.
     tolerance : float
-        At most which change of the loss and which cosine count as none; for the gradient its square root.
+        At most which change of the loss and which cosine count as none.
     """
 
     name: str
@@ -66,21 +68,18 @@ class ScaledWeight:
     @property
     def is_invariant(self) -> bool:
         """Whether the loss does not feel the length of W; a weight without gradient or length shows nothing."""
-        return self._is_none(self.loss_change, abs(self.cosine), self.gradient_change)
+        unmoved = self._is_unmoved(self.loss_change, self.gradient_change)
+        return abs(self.cosine) <= self.tolerance and (unmoved or self.has_invariant_units)
 
     @property
     def has_invariant_units(self) -> bool:
         """Whether the loss does not feel the length of any unit of W; dead units, without gradient, do not count."""
-        return self.is_invariant and self._is_none(
-            self.unit_loss_change, self.largest_unit_cosine, self.unit_gradient_change
-        )
+        many = self.units - int(np.isnan(self.unit_cosines).sum()) >= _ENOUGH_UNITS
+        unmoved = self._is_unmoved(self.unit_loss_change, self.unit_gradient_change)
+        return self.largest_unit_cosine <= self.tolerance and (unmoved or many)
 
-    def _is_none(self, loss_change: float, cosine: float, gradient_change: float) -> bool:
-        """Whether all three count as round-off or a batch norm's ε; NaN does not."""
-        limits = (self.tolerance, self.tolerance, math.sqrt(self.tolerance))
-        return all(
-            x <= limit for x, limit in zip((loss_change, cosine, gradient_change), limits, strict=True)
-        )
+    def _is_unmoved(self, loss_change: float, gradient_change: float) -> bool:
+        return loss_change <= self.tolerance and gradient_change <= _UNMOVED_GRADIENT
 
     @property
     def largest_unit_cosine(self) -> float:
