@@ -371,7 +371,35 @@ SHIFT_AND_SCALE: dict[str, Entry] = {
     ),
 }
 
+LANDSCAPE_AND_NOISE: dict[str, Entry] = {
+    "a walk at no rate": (lambda _: nf.landscape(MODEL, DATA, learning_rate=-0.1), "learning_rate above 0"),
+    "a walk of one point": (lambda _: nf.landscape(MODEL, DATA, points=1), "points as a whole number"),
+    "a walk backwards": (
+        lambda _: nf.landscape(MODEL, DATA, steps=[-1.0]),
+        "steps as finite numbers above 0",
+    ),
+    "a walk along another module's weights": (
+        lambda _: nf.landscape(MODEL, DATA, direction={"head": X}),
+        "names of trainable parameters",
+    ),
+    "theorems at no batch norm of that name": (
+        lambda _: nf.gradient_inequality(MODEL, DATA, layers=["9"]),
+        "names of batch norms, got '9'",
+    ),
+    "theorems for no unit": (lambda _: nf.gradient_inequality(MODEL, DATA, units=0), "units an integer"),
+    "noise of a batch norm on one batch": (
+        lambda _: nf.gradient_noise(MODEL, DATA),
+        "at least 4 mini-batches",
+    ),
+    "noise of a sum": (
+        lambda _: nf.gradient_noise(MODEL, DATA, nn.CrossEntropyLoss(reduction="sum")),
+        "the mean over its samples",
+    ),
+    "noise of three samples": (lambda _: nf.gradient_noise(NARROW, (X[:3], Y[:3])), "at least 4 samples"),
+}
+
 REGISTRY: dict[str, Entry] = {
+    **LANDSCAPE_AND_NOISE,
     **SHIFT_AND_SCALE,
     **KERNELS,
     **BATCH_NORM,
