@@ -115,7 +115,7 @@ def test_a_networks_layers_are_split_at_their_own_inputs_and_gradients():
 
 
 def test_without_batch_norm_convolutions_agree_more_than_with_it():
-    """Eight convolutions on random images, squared loss, seed 0 [Bjorck, Table 1]."""
+    """Eight convolutions on random images, squared loss, seed 0 [Bjorck]."""
 
     def net(norm: bool) -> nn.Module:
         torch.manual_seed(0)

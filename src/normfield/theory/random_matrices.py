@@ -1,8 +1,8 @@
 """Squared singular values of products of random matrices: the Fuss–Catalan law.
 
-[Bjorck] is Bjorck, Gomes, Selman and Weinberger, "Understanding Batch Normalization", NeurIPS 2018, section 4 and
-appendix: at its random start a deep linear network is such a product, and the law's heavy tail is why its gradients
-are far larger in few directions than in most.
+[Bjorck] is Bjorck, Gomes, Selman and Weinberger, "Understanding Batch Normalization", NeurIPS 2018. At
+its random start a deep linear network is such a product, and the law's heavy tail is why its gradients are far larger in
+few directions than in most.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _angles(x: np.ndarray, factors: int) -> _Angles:
 class FussCatalan:
     """The law of squared singular values x of a product of M independent n × n Gaussian matrices, n → ∞.
 
-    With entries of variance 1/n, and by an angle 0 < φ < π/(M + 1) [Bjorck, appendix]:
+    With entries of variance 1/n, and by an angle 0 < φ < π/(M + 1) [Bjorck]:
 
         x = sin^{M+1}((M+1)φ)/(sin φ sin^M(Mφ)),   ρ(x) = sin²φ sin^{M−1}(Mφ)/(π sin^M((M+1)φ)).
 

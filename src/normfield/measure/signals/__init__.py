@@ -1,4 +1,8 @@
-"""Signals and gradients layer by layer: how large they are, how alike samples become, how the terms of a sum agree."""
+"""Signals and gradients layer by layer: how large they are, how alike samples become, how the terms of a sum agree.
+
+[Bjorck] is Bjorck, Gomes, Selman and Weinberger, "Understanding Batch Normalization", NeurIPS 2018; [Yang] is Yang,
+Pennington, Rao, Sohl-Dickstein and Schoenholz, "A Mean Field Theory of Batch Normalization", ICLR 2019.
+"""
 
 from normfield.measure.signals.by_layer import signals
 from normfield.measure.signals.channel_result import ChannelMoments, LayerChannels

@@ -25,7 +25,7 @@ def channel_moments(
     """Mean and variance of every channel by layer, on one batch in training mode: one forward pass.
 
     For channel c of an affine layer's outputs z: μ_c = E z_c and v_c = E (z_c − μ_c)², over samples and positions.
-    Without batch norm both grow exponentially with depth where a training step went too far [Bjorck, Figs. 4, 5].
+    Without batch norm both grow exponentially with depth where a training step went too far [Bjorck].
 
     A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
 

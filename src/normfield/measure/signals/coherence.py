@@ -29,7 +29,7 @@ def gradient_coherence(
     t_bp = d_bp·a_bp of the layer's input a and the gradient d at its output. Coherence is Σ_W|Σ_bp t| / Σ_W Σ_bp|t|:
     1 where all terms of a weight have one sign; where signs are random it is that of a random walk, which
     `random_signs` gives for the terms at hand. Without batch norm convolutions deep inside a network are far above it
-    [Bjorck, section 4.1, Table 1].
+    [Bjorck].
 
     A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
 

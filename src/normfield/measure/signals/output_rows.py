@@ -24,7 +24,7 @@ def output_gradients(
     """The gradient ∂ℓ/∂f of a batch's loss by its outputs f, samples × outputs, and how far its rows agree.
 
     Without batch norm the rows of a network at its random start agree, since all samples are sent to nearly one
-    output; then nothing cancels in Σ_b ∂ℓ/∂f_b and every gradient below is large [Bjorck, section 4.1 and Fig. 6].
+    output; then nothing cancels in Σ_b ∂ℓ/∂f_b and every gradient below is large [Bjorck].
     With g_b the rows: agreement is the mean cosine between two of them, coherence Σ_c|Σ_b g_bc| / Σ_bc|g_bc|.
 
     A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
