@@ -1,8 +1,8 @@
 """Squared singular values of products of random matrices: the Fuss–Catalan law.
 
-[Bjorck] is Bjorck, Gomes, Selman and Weinberger, "Understanding Batch Normalization", NeurIPS 2018. At
-its random start a deep linear network is such a product, and the law's heavy tail is why its gradients are far larger in
-few directions than in most.
+[Bjorck] is Bjorck, Gomes, Selman and Weinberger, "Understanding Batch Normalization", NeurIPS 2018. At its random
+start a deep linear network is such a product, and the law's heavy tail is why its gradients are far larger in few
+directions than in most.
 """
 
 from __future__ import annotations
