@@ -302,6 +302,14 @@ BATCH_NORM: dict[str, Entry] = {
         "track_running_stats=False",
     ),
     "drift under an unknown loss": (lambda _: nf.statistics_drift(MODEL, DATA, "hinge"), "a loss: 'squared'"),
+    "a diagnosis of no learning rate": (
+        lambda _: nf.diagnose(MODEL, DATA, learning_rate=0.0),
+        "learning_rate above 0",
+    ),
+    "a diagnosis of negative weight decay": (
+        lambda _: nf.diagnose(MODEL, DATA, weight_decay=-0.1),
+        "weight_decay of at least 0",
+    ),
     "noise where there is no batch norm": (
         lambda _: nf.with_noisy_batch_norm(NARROW),
         "a module with batch norm",
@@ -398,7 +406,60 @@ LANDSCAPE_AND_NOISE: dict[str, Entry] = {
     "noise of three samples": (lambda _: nf.gradient_noise(NARROW, (X[:3], Y[:3])), "at least 4 samples"),
 }
 
+WATCHING: dict[str, Entry] = {
+    "nothing to watch": (lambda _: nf.Monitor(MODEL, every={}), "instruments and intervals in steps"),
+    "an instrument of no name": (lambda _: nf.Monitor(MODEL, every={"sharpness": 5}), "instruments among"),
+    "a schedule that never fires": (
+        lambda _: nf.Monitor(MODEL, every={"signals": 0}),
+        "with which it would never run",
+    ),
+    "a schedule beyond the run": (
+        lambda _: nf.Monitor(MODEL, every={"signals": 50}, steps=50),
+        "below the run's 50 steps",
+    ),
+    "an own instrument off schedule": (
+        lambda _: nf.Monitor(MODEL, every={"signals": 5}, instruments={"norm": len}),
+        "an interval in every for your instrument 'norm'",
+    ),
+    "a step without a batch": (
+        lambda _: nf.Monitor(MODEL, every={"signals": 1}).step(),
+        "a batch to measure on, got none",
+    ),
+    "a batch that does not fit the watched model": (
+        lambda _: nf.Monitor(MODEL, every={"signals": 1}).step((X[:, :2], Y)),
+        "inputs that the model takes",
+    ),
+    "the edge without a learning rate": (
+        lambda _: nf.Monitor(MODEL, every={"edge": 1}).step(DATA),
+        "a learning rate for the instrument 'edge'",
+    ),
+    "a loss in words": (
+        lambda _: nf.Monitor(MODEL, every={"signals": 1}).step(DATA, loss_value="low"),
+        "loss_value as one real number",
+    ),
+    "an instrument that changes the model and raises": (
+        lambda _: nf.Monitor(MODEL, every={"own": 1}, instruments={"own": _meddling}).step(DATA),
+        "instrument 'own' to run, got ZeroDivisionError",
+    ),
+    "a page of no record": (lambda folder: nf.training_page(MODEL, folder / "a.html"), "a MonitorRecord"),
+    "a page nowhere": (
+        lambda folder: nf.training_page(nf.Monitor(MODEL).record, folder / "no" / "a.html"),
+        "an existing folder",
+    ),
+}
+
+
+def _meddling(moment: nf.Moment) -> float:
+    with torch.no_grad():
+        for parameter in moment.model.parameters():
+            parameter.zero_()
+    moment.model.eval()
+    torch.rand(3)
+    return 1 / 0
+
+
 REGISTRY: dict[str, Entry] = {
+    **WATCHING,
     **LANDSCAPE_AND_NOISE,
     **SHIFT_AND_SCALE,
     **KERNELS,

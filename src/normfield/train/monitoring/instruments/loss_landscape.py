@@ -24,7 +24,7 @@ class LossLandscape:
             return {}
         found = landscape(
             moment.model,
-            moment.batch,
+            [moment.batch],
             moment.loss,
             learning_rate=rate,
             points=POINTS,
