@@ -14,6 +14,7 @@ _NAMES = (
     "article-deep-gradients",
     "article-residual-depth",
     "bjorck-learning-rates",
+    "cai-learning-rates",
     "cross-batch-correlation",
     "daneshmand-orthogonality",
     "de-branch-variance",

@@ -50,7 +50,7 @@ class Descent:
         The factor of √(f − f*) per step at the last effective step, by theory; NaN where
         theory has none.
     measured_rates
-        The same as it was while √(f − f*) fell from 10⁻⁶ to 10⁻¹² of its value at w̃ = 0 (halfspaces: from 10⁻³ to
+        The same as it was while √(f − f*) fell from 10⁻⁸ to 10⁻¹³ of its value at w̃ = 0 (halfspaces: from 10⁻³ to
         10⁻⁶); NaN where it did not fall so far.
     weights : array (…, d)
         w̃ at the end, which predicts w̃ᵀx.

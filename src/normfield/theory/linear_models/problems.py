@@ -1,45 +1,14 @@
-"""What every problem of a linear model offers to a descent."""
+"""The problems that a descent can minimise.
+
+Each has the moments S (``spectrum``) and g (``correlation``) of its inputs, its loss above the least in the coordinates
+of S's eigenvectors (``objective``), what is known of it about its minimum (``local``, ``least_loss``), and which
+assumption of the theorems it does not meet (``caveat``).
+"""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from normfield.theory.linear_models.gaussian_halfspace import GaussianHalfspace
+from normfield.theory.linear_models.least_squares import LeastSquares
+from normfield.theory.linear_models.sampled_halfspace import SampledHalfspace
 
-import numpy as np
-
-from normfield.theory.linear_models.objectives.objective import Local, Objective
-from normfield.theory.linear_models.spectrum import Spectrum
-
-
-@runtime_checkable
-class Problem(Protocol):
-    """A loss of linear predictors with the second moment S of the inputs and g = E[yx]."""
-
-    @property
-    def correlation(self) -> np.ndarray:
-        """g (d,)."""
-        ...
-
-    @property
-    def least_loss(self) -> float:
-        """f*, the smallest loss."""
-        ...
-
-    @property
-    def spectrum(self) -> Spectrum:
-        """S by eigenvalues and eigenvectors."""
-        ...
-
-    @property
-    def objective(self) -> Objective:
-        """f − f* in the coordinates of the eigenvectors."""
-        ...
-
-    @property
-    def local(self) -> Local:
-        """f about its minimum, as far as it is known."""
-        ...
-
-    @property
-    def caveat(self) -> str:
-        """Which assumption of the theorems it does not meet, and by how much; "" where it meets them all."""
-        ...
+Problem = LeastSquares | GaussianHalfspace | SampledHalfspace

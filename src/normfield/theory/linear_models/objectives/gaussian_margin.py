@@ -37,7 +37,7 @@ class GaussianMargin:
     def least(self) -> float:
         return self._value(self.minimiser[:, None]).item()
 
-    @cached_property
+    @property
     def scale(self) -> float:
         return float(self.loss.value(0.0)) - self.least
 

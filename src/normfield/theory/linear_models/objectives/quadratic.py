@@ -17,13 +17,13 @@ class Quadratic:
     eigenvalues: np.ndarray
     correlation: np.ndarray
 
-    local_range = (1e-6, 1e-12)
+    local_range = (1e-8, 1e-13)
 
     @cached_property
     def minimiser(self) -> np.ndarray:
         return self.correlation / self.eigenvalues
 
-    @cached_property
+    @property
     def scale(self) -> float:
         return float(self.correlation @ self.minimiser) / 2
 

@@ -1,0 +1,1 @@
+"""What the studies of linear models share: their problems."""
