@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import normfield as nf
+from normfield.samples import mapped
 from normfield.studies.architectures.preact_resnet import preact_resnet18
 
 
@@ -138,6 +139,13 @@ def _shift(model: nn.Module, batch: Any) -> Any:
     return nf.distribution_shift(nf.layer_inputs(model, batch), nf.layer_inputs(model, batch))
 
 
+def _halves(batch: Any) -> list[Any]:
+    """Two batches of every second sample; what is no batch as it is."""
+    if not isinstance(batch, tuple):
+        return [batch]
+    return [tuple(mapped(part, lambda x, i=i: x[i::2]) for part in batch) for i in (0, 1)]
+
+
 INSTRUMENTS = {
     "signals": Instrument(lambda model, batch, loss, _: nf.signals(model, batch, loss)),
     "channel_moments": Instrument(
@@ -148,7 +156,9 @@ INSTRUMENTS = {
     "first_steps": Instrument(
         lambda model, batch, loss, _: nf.first_steps(model, [batch], loss, learning_rate=0.01)
     ),
-    "gradient_noise": Instrument(lambda model, batch, loss, _: nf.gradient_noise(model, [batch] * 4, loss)),
+    "gradient_noise": Instrument(
+        lambda model, batch, loss, _: nf.gradient_noise(model, _halves(batch), loss)
+    ),
     "landscape": Instrument(lambda model, batch, loss, _: nf.landscape(model, batch, loss, points=3)),
     "gradient_inequality": Instrument(
         lambda model, batch, loss, case: nf.gradient_inequality(model, batch, loss, layers=case.norms or None)

@@ -219,6 +219,28 @@ def test_bad_input_is_one_line_and_nothing_is_changed(name: str, on: str) -> Non
         instrument.measure(len, case.batch, case.loss, case)
 
 
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_it_draws(name: str) -> None:
+    case = CASES["batch-norm MLP"]
+    found = INSTRUMENTS[name].measure(in_use(case)[0], case.batch, case.loss, case)
+    assert len(found.plot().data) > 0
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_half_precision_parameters_are_measured_in_single_precision(name: str) -> None:
+    """The numbers are those of the same weights in float32, and the module stays in bfloat16."""
+    case = CASES["batch-norm MLP"]
+    narrow = in_use(case)[0].bfloat16()
+    wide = in_use(case)[0]
+    wide.load_state_dict({key: value.float() for key, value in narrow.state_dict().items()})
+    found, expected = (
+        INSTRUMENTS[name].measure(model, case.batch, case.loss, case) for model in (narrow, wide.float())
+    )
+    frames = [one.to_frame().select_dtypes("number") for one in (found, expected)]
+    np.testing.assert_allclose(frames[0], frames[1], rtol=1e-3, atol=1e-5)
+    assert {p.dtype for p in narrow.parameters()} == {torch.bfloat16}
+
+
 def _numbers(found: Any) -> dict[str, Any]:
     """A result's JSON without what a clock says."""
     return {key: value for key, value in json.loads(found.to_json()).items() if "seconds" not in key}
