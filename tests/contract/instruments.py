@@ -139,11 +139,14 @@ def _shift(model: nn.Module, batch: Any) -> Any:
     return nf.distribution_shift(nf.layer_inputs(model, batch), nf.layer_inputs(model, batch))
 
 
-def _halves(batch: Any) -> list[Any]:
-    """Two batches of every second sample; what is no batch as it is."""
+def _parts(batch: Any) -> list[Any]:
+    """Four different batches of half the samples each; what is no batch as it is."""
     if not isinstance(batch, tuple):
         return [batch]
-    return [tuple(mapped(part, lambda x, i=i: x[i::2]) for part in batch) for i in (0, 1)]
+    return [
+        tuple(mapped(part, lambda x, i=i: x.roll(-i, 0)[: max(len(x) // 2, 2)]) for part in batch)
+        for i in range(4)
+    ]
 
 
 INSTRUMENTS = {
@@ -156,9 +159,7 @@ INSTRUMENTS = {
     "first_steps": Instrument(
         lambda model, batch, loss, _: nf.first_steps(model, [batch], loss, learning_rate=0.01)
     ),
-    "gradient_noise": Instrument(
-        lambda model, batch, loss, _: nf.gradient_noise(model, _halves(batch), loss)
-    ),
+    "gradient_noise": Instrument(lambda model, batch, loss, _: nf.gradient_noise(model, _parts(batch), loss)),
     "landscape": Instrument(lambda model, batch, loss, _: nf.landscape(model, batch, loss, points=3)),
     "gradient_inequality": Instrument(
         lambda model, batch, loss, case: nf.gradient_inequality(model, batch, loss, layers=case.norms or None)
