@@ -115,9 +115,9 @@ STUDY = Study(
     ),
     sizes={
         "smoke": Size(
-            "digits, width 32, 6, 60 and 104 layers, 1 learning rate, 1 run of 2 passes",
+            "digits, width 32, 6, 60 and 104 layers, 2 learning rates, 1 run of 1 pass",
             "8 s on one core",
-            Settings("digits", 1408, 320, (6, 60, 104), (0.05,), 32, epochs=2, runs=1, batch_size=64),
+            Settings("digits", 1408, 320, (6, 60, 104), (0.02, 0.1), 32, epochs=1, runs=1, batch_size=64),
         ),
         "small": Size(
             "MNIST, width 100, 10, 20, 40, 80 and 160 layers, 3 learning rates, 1 run of 3 passes over 4,096 images",

@@ -99,9 +99,9 @@ STUDY = Study(
             Settings((64, 128, 256), 24, 8, networks=4),
         ),
         "small": Size(
-            "widths 64 to 1024, 48 layers, 16 samples, 4 networks each",
+            "widths 64 to 1024, 48 layers, 16 samples, 12 networks each",
             "2 minutes on one core",
-            Settings((64, 128, 256, 512, 1024), 48, 16, networks=4),
+            Settings((64, 128, 256, 512, 1024), 48, 16, networks=12),
         ),
         "paper": Size(
             "widths 64 to 4096, 100 layers, 32 samples, 20 networks each",

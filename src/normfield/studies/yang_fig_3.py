@@ -102,7 +102,8 @@ STUDY = Study(
         "The paper names neither learning rate nor data of this figure. The claim is judged at the largest learning "
         "rate tried, 1, and what smaller ones do stands beside it: a first step that is small beside the weights "
         "cannot outgrow them.",
-        "“Dramatically smaller” is read as at most half of the decades.",
+        "“Dramatically smaller” is read as at most half of the decades, of the weights' gradients and of the signal's, "
+        "each for itself.",
         "The first and the last layer have no batch norm in front and behind them, respectively, and their norms are "
         "those of other shapes.",
     ),

@@ -19,6 +19,8 @@ from normfield.studies.branches.table import (
 from normfield.studies.curves import column
 from normfield.studies.frame import Rows
 
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
 
 def draw(rows: Rows) -> tuple[Figure, ...]:
     return _ratio_figure(rows), _skip_figure(rows), _spread_figure(rows)
@@ -52,7 +54,7 @@ def _skip_figure(rows: Rows) -> Figure:
         "variance of the skip connection",
         log_y=True,
         title=f"Over {blocks[-1]:.0f} blocks the signal's variance comes to {np.median(normed):.0f} with batch norm, "
-        f"to {np.median(plain):.0e} without",
+        f"to {_power_of_ten(float(np.median(plain)))} without",
         caption="Lines: with batch norm, where it grows by one branch per block; points: without, where it doubles.",
     )
 
@@ -88,6 +90,13 @@ def _off_theory(rows: Rows) -> float:
     ]
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.exp(np.max(np.abs(np.log(np.concatenate(over))))))
+
+
+def _power_of_ten(number: float) -> str:
+    """ "about 10³⁰"."""
+    if not 0 < number < np.inf:
+        return "what no number holds"
+    return "about 10" + f"{np.log10(number):.0f}".translate(_RAISED)
 
 
 def _both(rows: Rows, values: Callable[[Rows], np.ndarray]) -> list[Series]:

@@ -64,7 +64,8 @@ def _skip_figure(rows: Rows) -> Figure:
         log_x=True,
         log_y=True,
         title=f"With batch norm and skip connections gradients grow by a power of the depth: {widest:.1f} decades",
-        caption="Lines: (v_L/v_l)^(λ_G/2), v_l the variance of the skip connection; nothing fitted.",
+        caption="Points: networks at initialisation; lines: theory, the power λ_G/2 of the skip connection's variance; "
+        "nothing fitted.",
     )
 
 

@@ -22,7 +22,7 @@ class Drawn:
 
 
 BARE = Drawn("without batch norm", PLAIN, 1.0)
-BARE_HE = Drawn("without batch norm, σ_w² = 2", PLAIN, 2.0)
+BARE_HE = Drawn("without batch norm, He's variance", PLAIN, 2.0)
 WITH_NORM = Drawn("batch norm", NORMED, 1.0)
 WITH_BOTH = Drawn("batch norm and skip connections", BOTH, 1.0)
 RELU, TANH = "relu", "tanh"

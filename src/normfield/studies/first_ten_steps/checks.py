@@ -6,6 +6,7 @@ import numpy as np
 
 from normfield.studies.curves import column, furthest_from_one, number, within_factor
 from normfield.studies.first_ten_steps.table import (
+    GRADIENT,
     WEIGHT,
     WEIGHT_GRADIENT,
     at,
@@ -41,6 +42,7 @@ def verdict(rows: Rows) -> Verdict:
         _explosion_check(rows),
         *(_gone_check(rows, one) for one in depths(rows)),
         _stays_check(rows),
+        _signal_check(rows),
         _weights_check(rows),
         _theory_check(rows),
         _pythagoras_check(rows),
@@ -71,7 +73,8 @@ def _gone_check(rows: Rows, depth: int) -> Check:
     value = left(rows, depth, rate, 1)
     return Check(
         f"{depth} layers, η = {rate:g}: after one step, which is {first_step(rows, depth, rate):.2g} times as large as "
-        f"the weights where it is largest, gradients span {100 * value:.0f} % of the decades they spanned before.",
+        f"the weights where it is largest, the weights' gradients span {100 * value:.0f} % of the decades they spanned "
+        "before.",
         100 * value,
         "% of the decades at the start",
         f"gone after one step: at most {100 * GONE:g} %",
@@ -83,11 +86,25 @@ def _stays_check(rows: Rows) -> Check:
     depth, rate, last = depths(rows)[-1], rates(rows)[-1], steps(rows)[-1]
     most = float(np.max([left(rows, depth, rate, step) for step in steps(rows) if step >= 1]))
     return Check(
-        f"In the deepest network gradients span at most {100 * most:.0f} % of those decades from step 1 to {last}.",
+        f"In the deepest network they span at most {100 * most:.0f} % of those decades from step 1 to {last}.",
         100 * most,
         "% of the decades at the start, the most",
         f"a stable equilibrium: at most {100 * GONE:g} % at each step",
         most <= GONE,
+    )
+
+
+def _signal_check(rows: Rows) -> Check:
+    """Outputs of layers whose weights have grown are larger, and gradients by them smaller."""
+    depth, rate = depths(rows)[-1], rates(rows)[-1]
+    value, growth = left(rows, depth, rate, 1, GRADIENT), squared_growth(at(rows, depth, rate, 1))
+    return Check(
+        f"There the signal's gradients, by the outputs of the layers, span {100 * value:.0f} % of the decades they "
+        f"spanned; per layer going backwards their square is multiplied by {growth:.2f} after one step.",
+        100 * value,
+        "% of the decades at the start",
+        f"gone after one step: at most {100 * GONE:g} %",
+        value <= GONE,
     )
 
 

@@ -66,12 +66,16 @@ def _step_figure(rows: Rows) -> Figure:
         for rate in rates(rows)
     ]
     small, large = rates(rows)[0], rates(rows)[-1]
+    start, after_large, after_small = (
+        decades(at(rows, depth, rate, step), WEIGHT_GRADIENT)
+        for rate, step in ((large, 0), (large, 1), (small, 1))
+    )
     return lines(
         series,
         "step of training",
         "decades that ‖∂ℓ/∂W‖ spans over the layers",
-        title=f"After one step {100 * left(rows, depth, large, 1):.0f} % of the explosion are left at η = {large:g}, "
-        f"{100 * left(rows, depth, small, 1):.0f} % at η = {small:g}",
+        title=f"At η = {large:g} one step takes the explosion from {start:.1f} decades to {after_large:.1f}, at "
+        f"η = {small:g} to {after_small:.1f}",
         caption=f"{depth} layers. log₁₀ of the largest over the smallest norm.",
     )
 

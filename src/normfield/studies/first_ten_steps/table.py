@@ -37,12 +37,11 @@ def decades(own: Rows, name: str) -> float:
         return float(np.ptp(np.log10(values)))
 
 
-def left(rows: Rows, depth: int, rate: float, step: int) -> float:
-    """Decades that gradients span over those at the start, of activations' or weights' whichever is more."""
-    own, start = at(rows, depth, rate, step), at(rows, depth, rate, 0)
+def left(rows: Rows, depth: int, rate: float, step: int, name: str = WEIGHT_GRADIENT) -> float:
+    """Decades that gradients span after so many steps, over those at the start."""
+    spans = [decades(at(rows, depth, rate, one), name) for one in (step, 0)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        spans = [np.divide(decades(own, name), decades(start, name)) for name in (GRADIENT, WEIGHT_GRADIENT)]
-    return float(np.max(spans))
+        return float(np.divide(*spans))
 
 
 def squared_growth(own: Rows) -> float:

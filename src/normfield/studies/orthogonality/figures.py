@@ -37,8 +37,8 @@ def _depth_figure(rows: Rows) -> Figure:
         "orthogonality gap (0: orthogonal)",
         log_y=True,
         marks=[Mark(_floor(rows), "least of centred samples", "y")],
-        title=f"Normalised, samples come to a gap of {ends[SCALED]:.2f} and {ends[NORMED]:.2f}, which else stays at "
-        f"{ends[PLAIN]:.2f}",
+        title=f"Normalised, samples come to a gap of {ends[SCALED]:.2f} and {ends[NORMED]:.2f}, which else stays "
+        f"at {ends[PLAIN]:.2f}",
         caption=f"Random linear networks of width {wide} at initialisation, {_samples(rows)} samples that are nearly "
         "the same at the input.",
     )
@@ -62,7 +62,12 @@ def _width_figure(rows: Rows) -> Figure:
     series = [Series(_NAMES[one], across, floors(rows, one), "markers") for one in NORMALISERS]
     if np.isfinite(law.factor):
         series.append(
-            Series(f"∝ width^{law.exponent:.2f}", across, [law.at(width) for width in across], "dashed")
+            Series(
+                f"∝ width to the power {_signed(law.exponent)}",
+                across,
+                [law.at(width) for width in across],
+                "dashed",
+            )
         )
     return lines(
         series,
@@ -71,10 +76,16 @@ def _width_figure(rows: Rows) -> Figure:
         log_x=True,
         log_y=True,
         marks=[Mark(_floor(rows), "least of centred samples", "y")],
-        title=f"Where the gap settles falls like the width to the power {law.exponent:.2f}; centring leaves a floor",
+        title=f"Where the gap settles falls like the width to the power {_signed(law.exponent)}; "
+        "centring leaves a floor",
         caption=f"Mean over the last quarter of the layers. Centred samples have a gap of at least 1/√(n(n − 1)), here "
         f"{_floor(rows):.3f}.",
     )
+
+
+def _signed(number: float) -> str:
+    """With a true minus."""
+    return f"{number:.2f}".replace("-", "−")
 
 
 def _curve(rows: Rows, normaliser: str, width: int, name: str) -> Series:

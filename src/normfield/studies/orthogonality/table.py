@@ -41,7 +41,13 @@ def centred_floor(samples: int) -> float:
 
 
 def at_infinite_width(rows: Rows, normaliser: str) -> float:
-    """The settled gap at infinite width, its square as a + b/width through the two largest; NaN where a < 0."""
-    (narrow, wide), (first, last) = widths(rows)[-2:], floors(rows, normaliser)[-2:]
-    square = (wide * last**2 - narrow * first**2) / (wide - narrow)
-    return math.sqrt(square) if square >= 0 else math.nan
+    """The settled gap at infinite width, its square fitted by a + b/width; NaN where a < 0.
+
+    Squares of gaps scatter in proportion to themselves, and weigh accordingly.
+    """
+    squares = floors(rows, normaliser) ** 2
+    if not np.all(np.isfinite(squares) & (squares > 0)):
+        return math.nan
+    narrowness = np.stack([np.ones(len(squares)), 1 / np.array(widths(rows))], axis=1)
+    found, *_ = np.linalg.lstsq(narrowness / squares[:, None], np.ones(len(squares)), rcond=None)
+    return math.sqrt(found[0]) if found[0] >= 0 else math.nan
