@@ -24,9 +24,9 @@ def batch_too_small(asked: Asked, health: Health | None) -> Finding | None:
     spread = worst.deviation_spread
     return Finding(
         "warning",
-        f"Batches of {asked.batch_size} are small for their statistics: at {worst.name} a channel's standard deviation "
-        f"changes by {100 * spread:.0f} % from batch to batch, as over {_values(spread)} independent values, and "
-        "with it every output. Larger batches lower it; batches of one size everywhere, synchronised batch norm over "
+        f"Batches of {asked.batch_size} are small for their statistics: at {worst.name} the median channel's standard "
+        f"deviation changes by {100 * spread:.0f} % from batch to batch, as over {_values(spread)} independent values, "
+        "and with it every output. Larger batches lower it; synchronised batch norm over "
         "devices, or a norm that does not read the batch avoid it.",
         100 * spread,
         f"% by which standard deviations at {worst.name} differ between batches",

@@ -82,14 +82,15 @@ class LayerHealth:
 
     @property
     def deviation_spread(self) -> float:
-        """By how much a batch's standard deviation differs from batch to batch, relatively: root mean square over
-        channels, about 1/√(2n) of n independent values per channel; NaN from fewer than three batches.
+        """By how much a batch's standard deviation differs from batch to batch, relatively, at the median channel.
+
+        About 1/√(2n) of n independent values; NaN from fewer than three batches.
         """
         live = ~self.is_constant
         if self.found.calls < 3 or not live.any():
             return float("nan")
         of_variance = self.found.variance_error[live] * np.sqrt(self.found.calls)
-        return float(np.sqrt(np.mean(np.square(of_variance / (2 * self.found.variance[live])))))
+        return float(np.median(of_variance / (2 * self.found.variance[live])))
 
 
 def health_steps(subject: Subject, asked: Asked) -> int:

@@ -60,7 +60,7 @@ def statistics_drift(model: nn.Module, batches: Any, loss: Any = None, *, seed: 
 
     Examples
     --------
-    >>> norm = torch.nn.BatchNorm1d(1, eps=0.0)
+    >>> norm = torch.nn.BatchNorm1d(1)
     >>> batches = [(torch.tensor([[0.0], [4.0]]), torch.zeros(2, 1)), (torch.tensor([[0.0], [4.0]]), torch.zeros(2, 1))]
     >>> layer = statistics_drift(norm, batches).layers[""]
     >>> round(layer.mean_error, 4), round(layer.variance_ratio, 4)

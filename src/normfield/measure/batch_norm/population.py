@@ -53,6 +53,7 @@ def population_statistics(
 
     Examples
     --------
+    >>> import torch
     >>> norm = torch.nn.BatchNorm1d(1)
     >>> batches = [(torch.tensor([[0.0], [2.0]]), torch.zeros(2)), (torch.tensor([[4.0], [6.0]]), torch.zeros(2))]
     >>> layer = population_statistics(norm, batches).layers[""]
