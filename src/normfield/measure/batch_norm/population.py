@@ -57,8 +57,8 @@ def population_statistics(
     >>> norm = torch.nn.BatchNorm1d(1)
     >>> batches = [(torch.tensor([[0.0], [2.0]]), torch.zeros(2)), (torch.tensor([[4.0], [6.0]]), torch.zeros(2))]
     >>> layer = population_statistics(norm, batches).layers[""]
-    >>> layer.mean.tolist(), round(float(layer.variance), 4)
-    ([3.0], 6.6667)
+    >>> layer.mean.tolist(), layer.variance.round(4).tolist()
+    ([3.0], [6.6667])
     """
     check_method(method, momentum)
     with opened(model, batches, seed) as (function, read):
