@@ -293,3 +293,17 @@ def test_without_batch_norm_there_is_no_drift_and_no_failure():
     monitor.step()
     assert monitor.record.layers("statistics_drift", "mean_error") == ()
     assert monitor.record.instruments[0].runs == 1
+
+
+def test_the_edge_of_all_weights_is_not_that_of_those_that_the_optimizer_holds():
+    torch.manual_seed(6)
+    model = MODELS["plain"]()
+    optimizer = torch.optim.SGD(model[2].parameters(), lr=0.1)
+    monitor = nf.Monitor(model, "cross_entropy", optimizer=optimizer, batch=(X, Y), every={"edge": 1})
+    monitor.step()
+    whole = nf.curvature(model, (X, Y), "cross_entropy", kind="hessian").largest_eigenvalue
+    held = nf.preconditioned_curvature(model, (X, Y), "cross_entropy", optimizer).largest_eigenvalue
+    assert whole > 1.05 * held
+    assert monitor.record.curve("edge", "largest_eigenvalue")[1][0] == pytest.approx(whole, rel=2e-2)
+    found = monitor.record.curve("edge", "preconditioned_largest_eigenvalue")[1][0]
+    assert found == pytest.approx(held, rel=2e-2)

@@ -171,13 +171,14 @@ class Monitor:
         number = self._told.steps
         rate = _present_rate(self._optimizer) if learning_rate is None else float(learning_rate)
         self._told.add(loss_value, rate)
-        due = self._schedule.due(number)
-        if due:
-            self._settle()
         self._watch.arrived()
         try:
-            if due and self._told.last_is_finite:
-                self._take_turns(due, self._moment(number, batch, rate))
+            due = self._schedule.due(number)
+            turns = self._accounts.affordable(due, number + 1, self._watch.training)
+            if turns:
+                self._settle()
+            if turns and self._told.last_is_finite:
+                self._take_turns(turns, self._moment(number, batch, rate))
         finally:
             self._watch.left()
 
@@ -208,7 +209,9 @@ class Monitor:
         """Wait for what the device still has to do, which is training's time."""
         device = next(self._model.parameters()).device
         if device.type == "cuda":
+            self._watch.left()
             torch.cuda.synchronize(device)
+            self._watch.arrived()
 
     def _moment(self, step: int, batch: Any, rate: float | None) -> Moment:
         if batch is None and self._held is None:
@@ -222,9 +225,8 @@ class Monitor:
             step, self._model, batches, self._loss, self._optimizer, rate, self._statistics, self._seed
         )
 
-    def _take_turns(self, due: list[str], moment: Moment) -> None:
-        steps, training = self._told.steps, self._watch.training
-        for name in self._accounts.affordable(due, steps, training):
+    def _take_turns(self, turns: list[str], moment: Moment) -> None:
+        for name in turns:
             late = self._schedule.taken(name, moment.step)
             began = self._clock()
             try:

@@ -11,7 +11,7 @@ from typing import Any
 from torch.optim import SGD, Optimizer
 
 from normfield.errors import InvalidInput
-from normfield.measure import PreconditionedCurvature, curvature, preconditioned_curvature
+from normfield.measure import Curvature, PreconditionedCurvature, curvature, preconditioned_curvature
 from normfield.measure.optimizers.update_rules import family_of
 from normfield.train.monitoring.moment import Moment
 
@@ -25,13 +25,19 @@ class Edge:
     """
 
     def __call__(self, moment: Moment) -> dict[str, float]:
-        """λ_max and η·λ_max/2; λ_max of P^-½HP^-½ and η·Λ/2 where the optimizer is one that is known."""
+        """λ_max, its relative error and η·λ_max/2; the same of P^-½HP^-½ where the optimizer's rule is known."""
         rate = moment.rate_for("edge")
         seen = _as_optimized(moment)
-        largest = _plain(moment, seen)
-        found = {"largest_eigenvalue": largest, "sharpness_times_rate": rate * max(largest, 0.0) / 2}
+        plain = _plain(moment, seen)
+        largest = plain.largest_eigenvalue
+        found = {
+            "largest_eigenvalue": largest,
+            "relative_error": plain.error,
+            "sharpness_times_rate": rate * max(largest, 0.0) / 2,
+        }
         if seen is not None:
             found["preconditioned_largest_eigenvalue"] = seen.largest_eigenvalue
+            found["preconditioned_relative_error"] = seen.error
             found["preconditioned_sharpness_times_rate"] = seen.sharpness_times_rate
         return found
 
@@ -54,15 +60,20 @@ def _as_optimized(moment: Moment) -> PreconditionedCurvature | None:
     )
 
 
-def _plain(moment: Moment, seen: PreconditionedCurvature | None) -> float:
-    """λ_max of the Hessian itself, which for SGD without weight decay is what was seen already."""
-    if seen is not None and _is_plain(moment.optimizer):
-        return seen.largest_eigenvalue
-    return curvature(moment.model, list(moment.batches), moment.loss, **_settings(moment)).largest_eigenvalue
+def _plain(moment: Moment, seen: PreconditionedCurvature | None) -> Curvature | PreconditionedCurvature:
+    """The Hessian's own, which for SGD without weight decay is what was seen already."""
+    if seen is not None and _is_plain(moment):
+        return seen
+    return curvature(moment.model, list(moment.batches), moment.loss, **_settings(moment))
 
 
-def _is_plain(optimizer: Optimizer | None) -> bool:
-    return type(optimizer) is SGD and not any(group["weight_decay"] for group in optimizer.param_groups)
+def _is_plain(moment: Moment) -> bool:
+    """Whether the optimizer is SGD without weight decay over all that is trainable."""
+    optimizer = moment.optimizer
+    if type(optimizer) is not SGD or any(group["weight_decay"] for group in optimizer.param_groups):
+        return False
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return all(id(p) in held for p in moment.model.parameters() if p.requires_grad)
 
 
 def _settings(moment: Moment) -> dict[str, Any]:
