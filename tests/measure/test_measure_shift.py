@@ -235,6 +235,38 @@ def test_constant_units_are_counted_and_left_out():
     assert "constant" in stored["reason"]
 
 
+def test_a_constant_is_constant_whatever_its_value():
+    """The mean of equal numbers may differ from them by round-off."""
+    rng = np.random.default_rng(7)
+    x, y = rng.standard_normal((51, 3, 2)), rng.standard_normal((51, 3, 2))
+    x[..., 1] = np.float32(0.1)
+    assert shift_of(x, y).constant_units == 1
+
+
+def test_what_does_not_come_sample_by_sample_has_no_distance():
+    class Prompted(nn.Module):
+        """A token of its own, given to a layer once for the whole batch."""
+
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Parameter(torch.ones(1, 4))
+            self.prompt, self.body = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.body(x + self.prompt(self.token))
+
+    model, (x, y) = Prompted().double(), data()
+    kept = nf.layer_inputs(model, (x, y))
+    found = nf.distribution_shift(kept, nf.layer_inputs(model, (x + 1, y)))
+    assert (found["prompt"].units, found["prompt"].constant_units) == (0, 4)
+    assert found["body"].mean_drift > 0.5
+
+
+def test_parametrised_layers_are_layers():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 4)), nn.Linear(4, 3)).double()
+    assert [layer.name for layer in nf.layer_inputs(model, data()).layers] == ["0", "1"]
+
+
 def test_a_moved_weight_moves_the_inputs_above_it_only():
     model, batch = net(), data(200)
     before = nf.layer_inputs(model, batch)
@@ -318,6 +350,12 @@ MISTAKES = {
             nf.layer_inputs(m, b), nf.layer_inputs(m, b, statistics="running")
         ),
         'got "batch" and "running"',
+    ),
+    "one sample each": (
+        lambda m, b: nf.distribution_shift(
+            *[nf.layer_inputs(m, (b[0][:1], b[1][:1]), statistics="running")] * 2
+        ),
+        "at least 2 samples, got one of 1",
     ),
     "a percentile of 101": (lambda m, b: nf.input_percentiles(m, b, percentiles=(50, 101)), "from 0 to 100"),
     "a layer that is not called": (

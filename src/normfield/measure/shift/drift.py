@@ -85,6 +85,10 @@ def _check(before: LayerInputs, after: LayerInputs, bins: int) -> None:
             got=f'"{before.statistics}" and "{after.statistics}"',
             instead="take both with one of them",
         )
+    if min(before.samples, after.samples) < 2:
+        raise InvalidInput(
+            expected="snapshots of at least 2 samples", got="one of 1", instead="give larger batches"
+        )
     _check_layers(before.layers, after.layers)
 
 
@@ -112,7 +116,7 @@ def _check_layers(before: Sequence[LayerInput], after: Sequence[LayerInput]) -> 
 
 def _compared(old: LayerInput, new: LayerInput, bins: int, same_samples: bool) -> LayerShift:
     q, p = Grouped.of(old.values), Grouped.of(new.values)
-    ways = Ways.of(q.groups, p.groups, same_samples)
+    ways = Ways.of(q.groups, p.groups, same_samples and q.groups == p.groups)
     varying = _varying(q) & _varying(p)
     constant = int((~varying).sum())
     found = _distances(_only(q, varying), _only(p, varying), ways, bins) if varying.any() else (_NONE,) * 5
@@ -136,8 +140,11 @@ def _compared(old: LayerInput, new: LayerInput, bins: int, same_samples: bool) -
 
 
 def _varying(sample: Grouped) -> np.ndarray:
-    """(units,): whether a unit varies, whichever group is left out."""
-    return np.all(moments(sample, sample.values.mean(0))[1] > 0, axis=0)
+    """(units,): whether a unit varies by more than round-off, whichever group is left out; of one group, none does."""
+    if sample.groups < 2:
+        return np.zeros(sample.values.shape[1], dtype=bool)
+    centre = sample.values.mean(0)
+    return np.all(moments(sample, centre)[1] > (1e-10 * centre) ** 2, axis=0)
 
 
 def _only(sample: Grouped, units: np.ndarray) -> Grouped:
