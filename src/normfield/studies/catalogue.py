@@ -13,6 +13,7 @@ from normfield.studies.frame import Study
 _NAMES = (
     "article-deep-gradients",
     "article-residual-depth",
+    "bjorck-divergence",
     "bjorck-learning-rates",
     "cai-learning-rates",
     "cross-batch-correlation",
@@ -21,6 +22,8 @@ _NAMES = (
     "explosion-rate-scans",
     "ioffe-percentiles",
     "kernel-against-measurement",
+    "kohler-halfspaces",
+    "kohler-least-squares",
     "ntk-spectrum",
     "santurkar-landscape",
     "santurkar-linear-network",

@@ -131,33 +131,29 @@ STUDY = Study(
     link="https://arxiv.org/abs/1502.03167",
     claim=(
         "In a network of three hidden layers of 100 sigmoids on MNIST batch norm makes the distribution of what a "
-        "sigmoid "
-        "of the last hidden layer is given much more stable in the course of training, in mean and in variance, and "
-        "the "
-        "network trains faster and to a higher test accuracy."
+        "sigmoid of the last hidden layer is given much more stable in the course of training, in mean and in "
+        "variance, and the network trains faster and to a higher test accuracy."
     ),
     background=(
         "While a network learns, the inputs of each layer change because the layers below do; the paper calls it "
-        "internal covariate shift, and made batch norm to reduce it. Its first experiment follows one unit of the last "
-        "hidden layer: the 15th, 50th and 85th percentile of its inputs over a set of images, step after step, which "
-        "show "
-        "where the distribution is and how wide."
+        "internal covariate shift, and made batch norm to reduce it. Its first experiment follows one unit of the "
+        "last hidden layer: the 15th, 50th and 85th percentile of its inputs over a set of images, step after step, "
+        "which show where the distribution is and how wide."
     ),
     setting=(
         "Three hidden layers of sigmoids and a dense layer of ten outputs, batch norm in front of each sigmoid or "
         "nothing, the same initial weights (normal, standard deviation 0.1, biases 0); cross-entropy, batches of "
         f"{BATCH_SIZE}, gradient steps at learning rate {LEARNING_RATE:g} without momentum. Percentiles are over "
         "1,000 test images (digits: all of them), in training mode; test accuracy is over all test images, in "
-        "inference "
-        "mode. The unit drawn is the first of the layer, chosen beforehand; the verdict is over all units."
+        "inference mode. The unit drawn is the first of the layer, chosen beforehand; the verdict is over all units."
     ),
     differences=(
         "The paper takes 50,000 steps and names neither the learning rate nor the variance of the small initial "
-        "weights. It judges by its figure; that “much more stable” means at most half, in logarithms for the spread, "
-        "is "
-        "our reading.",
-        "Much of the change without batch norm is the growth from small initial weights, which batch norm normalises "
-        "away from the start; a check beside the verdict therefore leaves out the first fifth of training.",
+        "weights. It judges by its figure; that “much more stable” means at most half, in logarithms for the "
+        "spread, is our reading.",
+        "Much of the change without batch norm is the growth from small initial weights, which batch norm "
+        "normalises away from the start; a check beside the verdict therefore leaves out the first fifth of "
+        "training.",
     ),
     sizes={
         "smoke": Size(

@@ -67,42 +67,35 @@ STUDY = Study(
     citation="Santurkar, Tsipras, Ilyas, Madry 2018, How Does Batch Normalization Help Optimization?, Fig. 4",
     link="https://arxiv.org/abs/1805.11604",
     claim=(
-        "While a VGG trains on CIFAR-10, batch norm makes the loss vary less along the gradient, the gradient predict "
-        "better what lies ahead, and the effective smoothness smaller, at every step of training."
+        "While a VGG trains on CIFAR-10, batch norm makes the loss vary less along the gradient, the gradient "
+        "predict better what lies ahead, and the effective smoothness smaller, at every step of training."
     ),
     background=(
-        "A gradient says how the loss falls for a step that is infinitely short. For real steps it is a good guide if "
-        "the loss is smooth: if it goes on falling along the gradient, and if the gradient further on is much the "
-        "same. "
-        "The paper argues that this, and not less shift of the distributions of activations, is what batch norm is "
-        "good "
-        "for. It follows the gradient from each step of training and records the range of the loss, the change of the "
-        "gradient, and that change per length, which it calls effective smoothness."
+        "A gradient says how the loss falls for a step that is infinitely short. For real steps it is a good guide "
+        "if the loss is smooth: if it goes on falling along the gradient, and if the gradient further on is much the "
+        "same. The paper argues that this, and not less shift of the distributions of activations, is what batch "
+        "norm is good for. It follows the gradient from each step of training and records the range of the loss, the "
+        "change of the gradient, and that change per length, which it calls effective smoothness."
     ),
     setting=(
         "VGG11 (eight convolutions, one dense layer) for images of 32×32, each convolution followed by batch norm or "
-        "by nothing, at the "
-        "same initial weights (normal, variance 2 over the inputs of a unit); cross-entropy, batches of 128 (size "
-        "smoke: "
-        "32), gradient steps at learning rate 0.1 without momentum. At some steps losses and gradients of the step's "
-        "batch are taken along the gradient, at lengths from half to four learning rates, each network in training "
-        "mode."
+        "by nothing, at the same initial weights (normal, variance 2 over the inputs of a unit); cross-entropy, "
+        "batches of 128 (size smoke: 32), gradient steps at learning rate 0.1 without momentum. At some steps losses "
+        "and gradients of the step's batch are taken along the gradient, at lengths from half to four learning "
+        "rates, each network in training mode."
     ),
     differences=(
-        "The paper looks along the gradient at every step of a whole training of a VGG that it does not number; here, "
-        "at "
-        "size small, the network has an eighth of the channels and is looked at in the first steps only. Initial "
-        "weights, and that there is no momentum, are our choice.",
+        "The paper looks along the gradient at every step of a whole training of a VGG that it does not number; "
+        "here, at size small, the network has an eighth of the channels and is looked at in the first steps only. "
+        "Initial weights, and that there is no momentum, are our choice.",
         "VGG11 was chosen because it learns without batch norm, too, in the steps that there is time for. VGG16 was "
-        "tried "
-        "first: without batch norm it had hardly begun to learn after 200 steps (loss 2.1, guessing 2.3), its "
-        "gradients "
-        "were small, and all three numbers were smaller without batch norm.",
+        "tried first: without batch norm it had hardly begun to learn after 200 steps (loss 2.1, guessing 2.3), its "
+        "gradients were small, and all three numbers were smaller without batch norm.",
         "The paper judges by its figure; the criteria are ours. Medians over the steps that were looked at are "
         "compared, pair of runs by pair of runs. All three numbers grow with the gradient, which is small where a "
         "network does not learn; beside them, therefore, the change of the gradient in multiples of its norm.",
-        "The line at 2/η in the last figure is not the paper's: it is the curvature at which gradient steps along an "
-        "eigenvector neither grow nor shrink, and to which training rises by itself (“edge of stability”).",
+        "The line at 2/η in the last figure is not the paper's: it is the curvature at which gradient steps along "
+        "an eigenvector neither grow nor shrink, and to which training rises by itself (“edge of stability”).",
         "A run counts as 1e30 in each number from where it diverged on. Size smoke only shows that all of it runs.",
     ),
     sizes={

@@ -96,28 +96,27 @@ STUDY = Study(
         "predict better what lies ahead, and the effective smoothness smaller."
     ),
     background=(
-        "A linear network computes one matrix, as a product of 25, and learns another one. Without the nonlinearities "
-        "that make networks useful it shows what depth does to optimisation. Its loss is a polynomial of degree 50 in "
-        "the weights, so that a step of moderate length can end where the loss is larger by orders of magnitude. The "
-        "question is whether batch norm tames that, independently of images and activations."
+        "A linear network computes one matrix, as a product of 25, and learns another one. Without the "
+        "nonlinearities that make networks useful it shows what depth does to optimisation. Its loss is a polynomial "
+        "of degree 50 in the weights, so that a step of moderate length can end where the loss is larger by orders "
+        "of magnitude. The question is whether batch norm tames that, independently of images and activations."
     ),
     setting=(
-        f"The loss ‖W₂₅ … W₁x − Ax‖² over {SAMPLES} normal inputs x of {WIDTH} entries, summed, with a {WIDTH}×{WIDTH} "
-        "matrix A of normal entries, in float64; gradient steps of the whole batch at learning rate 1e-6, without "
-        "momentum. At some steps losses and gradients are taken along the gradient, at lengths from 1/100 to 30 "
-        "learning rates. With batch norm each layer but the last is followed by one; weights begin the same, normal of "
-        "variance 1/10."
+        f"The loss ‖W₂₅ … W₁x − Ax‖² over {SAMPLES} normal inputs x of {WIDTH} entries, summed, with a "
+        f"{WIDTH}×{WIDTH} matrix A of normal entries, in float64; gradient steps of the whole batch at learning rate "
+        "1e-6, without momentum. At some steps losses and gradients are taken along the gradient, at lengths from "
+        "1/100 to 30 learning rates. With batch norm each layer but the last is followed by one; weights begin the "
+        "same, normal of variance 1/10."
     ),
     differences=(
         "The paper gives depth, loss, A, learning rate and range of the lengths. That the loss is summed and not "
-        "averaged over samples, how many there are, and the initial weights are our choice: at 1e-6 an average would "
-        "hardly move.",
+        "averaged over samples, how many there are, and the initial weights are our choice: at 1e-6 an average "
+        "would hardly move.",
         "The paper judges by its figures; the criteria are ours. Medians over the steps that were looked at are "
         "compared, pair of runs by pair of runs. What is above 1e30, and all of a run from where it diverged on, "
-        "counts as "
-        "1e30.",
-        "The line at 2/η in the last figure is not the paper's: it is the curvature at which gradient steps along an "
-        "eigenvector neither grow nor shrink, and to which training rises by itself (“edge of stability”).",
+        "counts as 1e30.",
+        "The line at 2/η in the last figure is not the paper's: it is the curvature at which gradient steps along "
+        "an eigenvector neither grow nor shrink, and to which training rises by itself (“edge of stability”).",
         "Size smoke only shows that all of it runs: training has hardly begun after 200 steps.",
     ),
     sizes={

@@ -44,7 +44,7 @@ class Settings:
     looks: int
     runs: int
     batch_size: int = 128
-    looked_at: int = 512
+    looked_at: int = 256
 
     @property
     def at(self) -> list[int]:
@@ -116,47 +116,44 @@ STUDY = Study(
     citation="Santurkar, Tsipras, Ilyas, Madry 2018, How Does Batch Normalization Help Optimization?, Fig. 2",
     link="https://arxiv.org/abs/1805.11604",
     claim=(
-        "With noise after each batch norm that moves and scales its outputs anew in every step, distributions are less "
-        "stable than in a network without batch norm, and yet the network trains as well as with batch norm, and "
-        "better "
-        "than without."
+        "With noise after each batch norm that moves and scales its outputs anew in every step, distributions are "
+        "less stable than in a network without batch norm, and yet the network trains as well as with batch norm, "
+        "and better than without."
     ),
     background=(
-        "Batch norm was made to keep the distributions of what layers are given where they are while the layers below "
-        "learn, less “internal covariate shift”. If that were why it helps, bringing shift back should undo it. The "
-        "noise does so on purpose: in each step every channel's mean moves by up to half a standard deviation and its "
-        "scale grows by up to a quarter, differently each time."
+        "Batch norm was made to keep the distributions of what layers are given where they are while the layers "
+        "below learn, less “internal covariate shift”. If that were why it helps, bringing shift back should undo "
+        "it. The noise does so on purpose: in each step every channel's mean moves by up to half a standard "
+        "deviation and its scale grows by up to a quarter, differently each time."
     ),
     setting=(
-        "VGG11 (eight convolutions, one dense layer) for images of 32×32, each convolution followed by batch norm, by "
-        "batch norm and "
-        "noise, or by nothing, at the same initial weights (normal, variance 2 over the inputs of a unit); "
-        f"cross-entropy, gradient steps at learning rate {LEARNING_RATE:g} without momentum. The noise is the paper's: "
-        "outputs a become s·a + m with m ~ U(μ − 0.1, μ + 0.1), s ~ N(σ, 0.1²) for each sample, μ ~ U(−0.5, 0.5) and "
-        "σ ~ U(1, 1.25) for each channel and step. Shift is the Wasserstein-1 distance between what a ReLU is given "
-        "now and one look earlier, on the same images in training mode, in standard deviations, averaged over units "
-        "and "
-        "layers."
+        "VGG11 (eight convolutions, one dense layer) for images of 32×32, each convolution followed by batch norm, "
+        "by batch norm and noise, or by nothing, at the same initial weights (normal, variance 2 over the inputs of "
+        f"a unit); cross-entropy, gradient steps at learning rate {LEARNING_RATE:g} without momentum. The noise is "
+        "the paper's: outputs a become s·a + m with m ~ U(μ − 0.1, μ + 0.1), s ~ N(σ, 0.1²) for each sample, μ ~ "
+        "U(−0.5, 0.5) and σ ~ U(1, 1.25) for each channel and step. Shift is the Wasserstein-1 distance between what "
+        "a ReLU is given now and one look earlier, on the same images in training mode, in standard deviations, "
+        "averaged over units and layers."
     ),
     differences=(
-        "The paper shows distributions of some layers, and judges by its figures; distance and criteria are ours. At "
-        "each layer 16 channels and 4 positions are compared.",
+        "The paper shows distributions of some layers, and judges by its figures; distance and criteria are ours. "
+        "At each layer 16 channels and 4 positions are compared.",
         "At the size small the network has an eighth of the channels and takes a part of one epoch's steps; initial "
         "weights, and that there is no momentum, are our choice. Accuracy is over images that are trained on, in "
         "training mode, with the noise. Size smoke only shows that all of it runs.",
     ),
     sizes={
         "smoke": Size(
-            "digits enlarged to 32×32, 2 channels in the first layer, 4 steps, looked at 2 times, 2 runs of each "
+            "digits enlarged to 32×32, 3 channels in the first layer, 3 steps, looked at 3 times, 2 runs of each "
             "network",
             "4 s on one core",
-            Settings(Images("digits", 256, 64), 2, steps=4, looks=2, runs=2, batch_size=32, looked_at=64),
+            Settings(Images("digits", 256, 64), 3, steps=3, looks=3, runs=2, batch_size=32, looked_at=64),
         ),
         "small": Size(
-            "8,192 images of CIFAR-10, 8 channels in the first layer, 320 steps, looked at 16 times, 2 runs of each "
+            "8,192 images of CIFAR-10, 8 channels in the first layer, 240 steps, looked at 12 times, 2 runs of each "
             "network",
             "4 minutes on one core",
-            Settings(Images("cifar10", 8192, 512), 8, steps=320, looks=16, runs=2),
+            Settings(Images("cifar10", 8192, 512), 8, steps=240, looks=12, runs=2),
         ),
         "paper": Size(
             "all of CIFAR-10, 64 channels in the first layer, 15,000 steps, looked at 150 times, 5 runs of each "

@@ -29,9 +29,8 @@ NEAR = 2.0
 
 def verdict(rows: Rows) -> Verdict:
     sentence = (
-        "Along the gradient, median over training: the loss spans "
-        f"{_both(rows, RANGE)}, the gradient changes by up to {_both(rows, CHANGE)}, and by "
-        f"{_both(rows, SMOOTHNESS)} times its norm per unit of length."
+        f"Along the gradient, median over training: the loss spans {_both(rows, RANGE)}, the gradient changes by up "
+        f"to {_both(rows, CHANGE)}, and by {_both(rows, SMOOTHNESS)} times its norm per unit of length."
     )
     checks = (
         _ratio_check(rows, RANGE, "the range of the loss along the gradient", "a narrower range of the loss"),
@@ -82,8 +81,8 @@ def _loss_check(rows: Rows) -> Check:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = ends[NORMED] / ends[PLAIN]
     return Check(
-        f"At the last step looked at the loss of the batch is {format_number(float(np.mean(ends[NORMED])))} with batch "
-        f"norm and {format_number(float(np.mean(ends[PLAIN])))} without, means over runs.",
+        f"At the last step looked at the loss of the batch is {format_number(float(np.mean(ends[NORMED])))} with "
+        f"batch norm and {format_number(float(np.mean(ends[PLAIN])))} without, means over runs.",
         float(np.max(ratios)),
         "with batch norm over without, the largest of the pairs",
         "batch norm learns faster at the same learning rate: below 1 in every pair",

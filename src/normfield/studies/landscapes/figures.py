@@ -90,8 +90,8 @@ def _figure(rows: Rows, name: str, y_title: str, words: str, marks: Sequence[Mar
         log_y=_is_wide(rows, name),
         marks=marks,
         title=f"{words} {_both(rows, name)}",
-        caption=f"Lines: medians over {len(seeds(rows))} runs; bands: from the least to the largest of the runs. The "
-        "title gives medians over training and runs.",
+        caption=f"Lines: medians over {len(seeds(rows))} runs; bands: from the least to the largest of the runs. "
+        "The title gives medians over training and runs.",
     )
 
 

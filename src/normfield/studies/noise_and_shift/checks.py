@@ -17,10 +17,10 @@ def verdict(rows: Rows) -> Verdict:
     shifts = {network: float(np.mean(typical(rows, network, SHIFT))) for network in (NORMED, NOISY, PLAIN)}
     accuracies = {network: float(np.mean(ends(rows, network))) for network in (NORMED, NOISY, PLAIN)}
     sentence = (
-        f"Between two looks activations move by {format_number(shifts[NOISY], 2)} standard deviations with noisy batch "
-        f"norm, {format_number(shifts[NORMED], 2)} with batch norm and {format_number(shifts[PLAIN], 2)} without; "
-        f"{accuracies[NOISY]:.0f}, {accuracies[NORMED]:.0f} and {accuracies[PLAIN]:.0f} % of the training images are "
-        "right at the end."
+        f"Between two looks activations move by {format_number(shifts[NOISY], 2)} standard deviations with noisy "
+        f"batch norm, {format_number(shifts[NORMED], 2)} with batch norm and {format_number(shifts[PLAIN], 2)} "
+        f"without; {accuracies[NOISY]:.0f}, {accuracies[NORMED]:.0f} and {accuracies[PLAIN]:.0f} % of the training "
+        "images are right at the end."
     )
     checks = (
         _shift_check(rows, NORMED),

@@ -37,8 +37,8 @@ def _accuracy_figure(rows: Rows) -> Figure:
         "step of training",
         "training accuracy (%)",
         marks=[Mark(_GUESSING, "guessing", "y")],
-        title=f"Noise after batch norm: {noisy} % right, against {normed} % without noise and {plain} % without batch "
-        "norm",
+        title=f"Noise after batch norm: {noisy} % right, against {normed} % without noise and {plain} % without "
+        "batch norm",
         caption=_caption(rows),
     )
 

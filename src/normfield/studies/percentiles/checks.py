@@ -29,8 +29,7 @@ def verdict(rows: Rows) -> Verdict:
     sentence = (
         "From the 15th to the 85th percentile of what a sigmoid is given the distance grows by a factor of "
         f"{format_number(spread[NORMED], 2)} with batch norm and {format_number(spread[PLAIN], 2)} without; the "
-        "networks "
-        f"end with {end[NORMED]:.1f} and {end[PLAIN]:.1f} % of the test images right."
+        f"networks end with {end[NORMED]:.1f} and {end[PLAIN]:.1f} % of the test images right."
     )
     checks = (
         _spread_check(rows),
@@ -47,8 +46,8 @@ def _spread_check(rows: Rows) -> Check:
     normed, plain = (np.log(spread_factors(rows, network)) for network in (NORMED, PLAIN))
     value = _worst(normed, plain)
     return Check(
-        f"Over training the spread of a sigmoid's inputs changes by a factor of {_numbers(np.exp(normed))} with batch "
-        f"norm and {_numbers(np.exp(plain))} without, in {len(normed)} pairs of runs.",
+        f"Over training the spread of a sigmoid's inputs changes by a factor of {_numbers(np.exp(normed))} with "
+        f"batch norm and {_numbers(np.exp(plain))} without, in {len(normed)} pairs of runs.",
         value,
         "with batch norm over without, in logarithms, the largest of the pairs",
         f"spreads stay put with batch norm: at most {SHARE:g} in every pair",
@@ -60,8 +59,8 @@ def _median_check(rows: Rows) -> Check:
     normed, plain = (farthest(rows, network) for network in (NORMED, PLAIN))
     value = _worst(normed, plain)
     return Check(
-        f"Medians get as far as {_numbers(normed)} from where they were with batch norm and {_numbers(plain)} without, "
-        "root mean square over the units.",
+        f"Medians get as far as {_numbers(normed)} from where they were with batch norm and {_numbers(plain)} "
+        "without, root mean square over the units.",
         value,
         "with batch norm over without, the largest of the pairs",
         f"medians stay put with batch norm: at most {SHARE:g} in every pair",
@@ -72,8 +71,8 @@ def _median_check(rows: Rows) -> Check:
 def _faster_check(rows: Rows) -> Check:
     leads = 100 * (curves(rows, NORMED, ACCURACY) - curves(rows, PLAIN, ACCURACY)).mean(axis=1)
     return Check(
-        f"In the mean over training test accuracy is {leads.min():+.2f} to {leads.max():+.2f} points ahead with batch "
-        f"norm, in {len(leads)} pairs of runs.",
+        f"In the mean over training test accuracy is {leads.min():+.2f} to {leads.max():+.2f} points ahead with "
+        f"batch norm, in {len(leads)} pairs of runs.",
         float(leads.min()),
         "points of test accuracy, the least of the pairs",
         "trains faster: above 0 in every pair",
@@ -98,8 +97,9 @@ def _later_check(rows: Rows) -> Check:
     normed, plain = (np.log(spread_factors(rows, network, after)) for network in (NORMED, PLAIN))
     value = _worst(normed, plain)
     return Check(
-        f"From step {steps(rows)[after]:,} on the spread changes by a factor of {_numbers(np.exp(normed))} with batch "
-        f"norm and {_numbers(np.exp(plain))} without: what is left when the growth from small initial weights is over.",
+        f"From step {steps(rows)[after]:,} on the spread changes by a factor of {_numbers(np.exp(normed))} with "
+        f"batch norm and {_numbers(np.exp(plain))} without: what is left when the growth from small initial weights "
+        "is over.",
         value,
         "with batch norm over without, in logarithms, the largest of the pairs",
         f"spreads stay put later on, too: at most {SHARE:g} in every pair",

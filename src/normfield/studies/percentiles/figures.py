@@ -41,8 +41,7 @@ def _unit_figure(rows: Rows, network: str) -> Figure:
         "input of the sigmoid",
         title=f"{network.capitalize()} a sigmoid's inputs go from {_ends(low, high, 0)} to {_ends(low, high, -1)}",
         caption="Line: median over 1,000 test images; band: from the 15th to the 85th percentile. The first unit of "
-        "the "
-        "last hidden layer, first run.",
+        "the last hidden layer, first run.",
     )
 
 
