@@ -191,3 +191,11 @@ def test_the_figure_and_the_words_hold_every_layer():
     assert str(none) == "no linear or convolutional layer here"
     with pytest.raises(nf.InvalidInput, match="expected a signal to draw"):
         none.plot()
+
+
+def test_half_precision_inside_a_model_is_summed_in_float32():
+    z = (300 * normal(64, 50)).to(torch.bfloat16)
+    found, exact = signal_size(z), signal_size(z.double())
+    assert found.mean_square == pytest.approx(exact.mean_square, rel=1e-5)
+    assert found.effective_rank == pytest.approx(exact.effective_rank, rel=1e-5)
+    assert gradient_size(z.half(), False).norm == pytest.approx(float(z.double().norm()), rel=1e-5)

@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from normfield.measure.signals.calls import affine_layers, is_measured
 from normfield.measure.signals.coherence_result import GradientCoherence, LayerCoherence
 from normfield.measure.signals.opened import loss_of, opened, outputs_of
+from normfield.measure.signals.scales import at_least_float32
 from normfield.measure.signals.terms import agreement, is_split
 from normfield.measure.subject.function import differentiable
 from normfield.measure.subject.layer_calls import numbered
@@ -139,7 +140,7 @@ def _why_not(layer: nn.Module) -> str:
 
 
 def _coherence(call: _Call) -> LayerCoherence:
-    a, d = call.given, call.gradient
+    a, d = call.given, at_least_float32(call.gradient)
     if d.dim() == 1:
         a, d = a[None], d[None]
     weight = torch.zeros(call.layer.get_parameter("weight").shape, dtype=d.dtype, device=d.device)

@@ -42,6 +42,11 @@ NO_GRADIENT = GradientSize(0.0, 1.0)
 _NO_SIGNAL = SignalSize(0.0, 0.0, 0.0, None, None, None)
 
 
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor itself, or half precision's values in float32."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
+
+
 def _norm64(tensor: Tensor) -> float:
     return float(vector_norm(tensor, dtype=torch.float64))
 
@@ -54,8 +59,7 @@ def norm(tensor: Tensor) -> float:
 
 def signal_size(z: Tensor) -> SignalSize:
     """Of outputs (m, …)."""
-    rows = z.detach().reshape(len(z), -1)
-    rows = rows.float() if rows.dtype.itemsize < 4 else rows
+    rows = at_least_float32(z.detach()).reshape(len(z), -1)
     found = _of_rows(rows)
     return found if found is not None else _of_rows(rows.double()) or _NO_SIGNAL
 
@@ -108,24 +112,24 @@ def orthogonality_gap(rank: float, samples: int) -> float:
 
 def gradient_size(gradient: Tensor, channels_first: bool) -> GradientSize:
     """Of g in the outputs' shape, units in dimension 1 or in the last."""
-    g = gradient.detach()
+    g = at_least_float32(gradient.detach())
     by_unit = g.flatten(2) if channels_first and g.dim() > 2 else g.reshape(-1, g.shape[-1])
     return _of_units(by_unit) or _of_units(by_unit.double()) or NO_GRADIENT
 
 
 def _of_units(g: Tensor) -> GradientSize | None:
     """Of g (m, units) or (m, units, positions); None where the dtype does not hold the squares, or nothing but 0."""
-    norms = vector_norm(vector_norm(g, dim=2) if g.dim() == 3 else g, dim=0)
-    size = _norm64(norms)
+    squares = (vector_norm(g, dim=2) if g.dim() == 3 else g).square().sum(0)
+    size = math.sqrt(float(squares.sum(dtype=torch.float64)))
     if size == 0 or (g.dtype != torch.float64 and not _LEAST < size < _MOST):
         return None
-    return GradientSize(size, _dead_fraction(g, norms))
+    return GradientSize(size, _dead_fraction(g, squares))
 
 
-def _dead_fraction(g: Tensor, norms: Tensor) -> float:
+def _dead_fraction(g: Tensor, squares: Tensor) -> float:
     """Squares that sum to 0 may have underflown, so that there the values themselves are asked."""
-    if float(norms.min()) > 0:
+    if float(squares.min()) > 0:
         return 0.0
-    silent = norms == 0
+    silent = squares == 0
     reached = (g[:, silent] != 0).any(0).reshape(int(silent.sum()), -1).any(1)
     return (int(silent.sum()) - int(reached.sum())) / len(silent)
