@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import normfield as nf
 from normfield.errors import InvalidInput
+from normfield.measure.subject.objective import distance, squared_norm
 
 GENERATOR = torch.Generator().manual_seed(5)
 X = torch.randn(24, 6, generator=GENERATOR, dtype=torch.float64)
@@ -269,6 +270,15 @@ def test_the_module_is_left_as_it_was_also_by_an_exception() -> None:
     with pytest.raises(InvalidInput, match=r"ZeroDivisionError at step 1e\+06: too far; give smaller steps"):
         nf.landscape(model, (X, Y), failing, steps=[0.1, 1e6])
     assert state(model) == before
+
+
+def test_vectors_are_measured_whole_however_few_entries_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    v = (torch.arange(12.0).reshape(3, 4).T, torch.tensor(5.0), torch.zeros(0, 3), torch.ones(7))
+    w = tuple(torch.ones_like(piece) for piece in v)
+    for entries in (2**17, 5):
+        monkeypatch.setattr("normfield.measure.subject.objective.ENTRIES_TOGETHER", entries)
+        assert squared_norm(v) == sum(n * n for n in range(12)) + 25 + 7
+        assert distance(v, w) == pytest.approx(math.sqrt(sum((n - 1) ** 2 for n in range(12)) + 16))
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:

@@ -240,11 +240,23 @@ def test_bias_and_coverage_across_mini_batches_of_a_batch_norm_network() -> None
 def test_two_readings_of_rows_give_the_errors_of_leaving_one_out() -> None:
     rows = np.random.default_rng(0).normal(size=(9, 4)) + 0.5
     pieces = [torch.from_numpy(part) for part in np.split(rows, [4, 5])]
-    found = scatter(lambda: pieces)
+    found = scatter(lambda: pieces, 4)
     expected = by_hand(rows, 1)
     assert found.trace.value == pytest.approx(expected["covariance_trace"], rel=1e-12)
     without = [by_hand(np.delete(rows, index, 0), 1)["signal_to_noise"] for index in range(9)]
     assert found.ratio.standard_error == pytest.approx(math.sqrt(8) * np.std(without), rel=1e-10)
+
+
+def test_few_entries_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.randn(3, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole = scatter(lambda: [rows[:2], rows[2:]], 10)
+    monkeypatch.setattr("normfield.measure.noise.scatter.ENTRIES_TOGETHER", 7)
+    parts = scatter(lambda: [rows[:2], rows[2:]], 10)
+    for name in ("trace", "squared_mean", "ratio"):
+        assert getattr(parts, name).value == pytest.approx(getattr(whole, name).value, rel=1e-12)
+        assert getattr(parts, name).standard_error == pytest.approx(
+            getattr(whole, name).standard_error, rel=1e-9
+        )
 
 
 def test_rows_beyond_the_memory_for_them_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:

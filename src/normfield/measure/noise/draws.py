@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +17,9 @@ from normfield.samples import mapped
 
 TOGETHER = 16
 """Samples that are differentiated in one vectorised pass."""
-BYTES_TOGETHER = 2**28
+BYTES_TOGETHER = 2**26
 """The most memory of the rows of one such pass."""
-BYTES_KEPT = 2**30
+BYTES_KEPT = 2**27
 """The most memory of rows that are kept for the second reading; above it they are computed again."""
 LEAST = 4
 """The fewest rows from which a scatter with an error is read."""
@@ -39,14 +39,24 @@ class Draws:
     reason: str = ""
 
 
-def _flat(pieces: Iterable[Tensor]) -> Tensor:
-    return torch.cat([piece.reshape(-1) for piece in pieces])
+def _flat(pieces: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """A vector in pieces as a flat one (P,)."""
+    sizes = [piece.numel() for piece in pieces]
+    found = torch.empty(sum(sizes), dtype=dtype, device=pieces[0].device)
+    for place, piece in zip(found.split(sizes), pieces, strict=True):
+        place.view(piece.shape).copy_(piece)
+    return found
+
+
+def _gradient(measured: Objective, batch: Batch) -> Tensor:
+    """∇ℓ of one batch (P,)."""
+    return _flat(measured.slope(batch).gradient, measured.function.dtype)
 
 
 def _of_batches(measured: Objective) -> Iterator[Tensor]:
     """The gradient of every mini-batch."""
     for batch in measured.batches.items:
-        yield _flat(measured.slope(batch).gradient)[None]
+        yield _gradient(measured, batch)[None]
 
 
 def _one_by_one(measured: Objective, batch: Batch) -> Iterator[Tensor]:
@@ -54,7 +64,7 @@ def _one_by_one(measured: Objective, batch: Batch) -> Iterator[Tensor]:
     for index in range(batch.samples):
         one = slice(index, index + 1)
         alone = Batch(*(mapped(part, lambda x, one=one: x[one]) for part in (batch.inputs, batch.targets)))
-        yield _flat(measured.slope(alone).gradient)[None]
+        yield _gradient(measured, alone)[None]
 
 
 def _vectorised(measured: Objective, batch: Batch) -> Iterator[Tensor]:
@@ -85,9 +95,9 @@ Way = Callable[[Objective, Batch], Iterator[Tensor]]
 def _agrees(measured: Objective, way: Way) -> bool:
     """Whether the samples' gradients have the first batch's as their mean."""
     batch = measured.batches.items[0]
-    whole = _flat(measured.slope(batch).gradient).double()
+    whole = _gradient(measured, batch).double()
     try:
-        total = sum(rows.double().sum(0) for rows in way(measured, batch))
+        total = sum(rows.sum(0, dtype=torch.float64) for rows in way(measured, batch))
     except torch.OutOfMemoryError:
         raise
     except (

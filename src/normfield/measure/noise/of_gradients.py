@@ -72,7 +72,7 @@ def gradient_noise(
     started = time.perf_counter()
     with objective(model, batches, loss, statistics, seed) as measured:
         draws = draws_of(measured)
-        found = scatter(draws.rows)
+        found = scatter(draws.rows, measured.function.size)
     trace = scaled(found.trace, lambda value: draws.size * value)
     ratio = scaled(found.ratio, lambda value: value / draws.size)
     return GradientNoise(

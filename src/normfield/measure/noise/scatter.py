@@ -12,7 +12,7 @@ no third reading.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from normfield.errors import InvalidInput
 from normfield.measure.noise.draws import Rows
+from normfield.measure.subject.objective import ENTRIES_TOGETHER
 
 
 @dataclass(frozen=True)
@@ -53,28 +54,41 @@ class Scatter:
     count: int
 
 
-def _mean(rows: Rows) -> tuple[Tensor, int]:
-    """ḡ in float64, and n."""
+def _columns(some: Tensor, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Vectors (k, P) beside one (P,), some entries at a time, so that float64 copies of them are small."""
+    together = max(1, ENTRIES_TOGETHER // len(some))
+    return zip(some.split(together, 1), whole.split(together), strict=True)
+
+
+def _mean(rows: Rows, size: int) -> tuple[Tensor, int]:
+    """ḡ (P,) in float64, and n."""
     total, count = None, 0
     for some in rows():
-        part = some.double().sum(0)
-        total, count = part if total is None else total + part, count + len(some)
+        total = torch.zeros(size, dtype=torch.float64, device=some.device) if total is None else total
+        for part, place in _columns(some, total):
+            place += part.sum(0, dtype=torch.float64)
+        count += len(some)
     if total is None or not bool(torch.isfinite(total).all()):
         raise InvalidInput(
             expected="finite gradients of every batch",
             got="NaN or infinite values in one",
             instead="check the loss at outputs of this size",
         )
-    return total / count, count
+    return total.div_(count), count
+
+
+def _spread_of(some: Tensor, mean: Tensor) -> Tensor:
+    """d and p (2, k) of a few vectors (k, P)."""
+    found = torch.zeros(2, len(some), dtype=torch.float64, device=some.device)
+    for part, centre in _columns(some, mean):
+        centred = part.double() - centre
+        found += torch.stack([centred.square().sum(1), centred @ centre])
+    return found
 
 
 def _spread(rows: Rows, mean: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """d and p of every vector."""
-    found = []
-    for some in rows():
-        centred = some.double() - mean
-        found.append(torch.stack([centred.square().sum(1), centred @ mean]))
-    d, p = torch.cat(found, 1).cpu().numpy()
+    d, p = torch.cat([_spread_of(some, mean) for some in rows()], 1).cpu().numpy()
     return d, p
 
 
@@ -88,15 +102,15 @@ def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     return np.divide(over, under, out=np.full(len(over), math.nan), where=under > 0)
 
 
-def scatter(rows: Rows) -> Scatter:
-    """Estimate scatter and mean of the vectors; they are read twice.
+def scatter(rows: Rows, size: int) -> Scatter:
+    """Estimate scatter and mean of vectors of a size P; they are read twice.
 
     Raises
     ------
     InvalidInput
         A vector that is not finite.
     """
-    mean, n = _mean(rows)
+    mean, n = _mean(rows, size)
     d, p = _spread(rows, mean)
     length, total = float(mean @ mean), float(d.sum())
     # The first entry is the estimate from all vectors; the others lack one vector each.

@@ -20,6 +20,8 @@ from normfield.measure.subject.untouched import untouched
 
 Pieces = tuple[Tensor, ...]
 """A parameter vector in the parameters' shapes."""
+ENTRIES_TOGETHER = 2**17
+"""How many entries of a vector are copied to float64 at a time."""
 
 
 _CHUNK = 2**16
@@ -34,15 +36,24 @@ def _chunks(pieces: Sequence[Tensor]) -> Iterator[Tensor]:
 
 def squared_norm(pieces: Sequence[Tensor]) -> float:
     """‖v‖² of a vector in pieces, summed in float64."""
-    return float(sum(chunk.double().square().sum() for chunk in _chunks(pieces)))
+    parts = (part for piece in pieces for part in _parts(piece))
+    return float(sum(part.double().square().sum() for part in parts))
 
 
 def distance(pieces: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     """‖v − w‖ of vectors in pieces, summed in float64."""
-    with torch.no_grad():
-        pairs = zip(_chunks(pieces), _chunks(others), strict=True)
-        parts = (one.double() - other.double() for one, other in pairs)
-        return math.sqrt(float(sum(part.square().sum() for part in parts)))
+    pairs = (
+        pair
+        for piece, other in zip(pieces, others, strict=True)
+        for pair in zip(_parts(piece), _parts(other), strict=True)
+    )
+    return math.sqrt(float(sum((one.double() - other.double()).square().sum() for one, other in pairs)))
+
+
+def _parts(piece: Tensor) -> Sequence[Tensor]:
+    """A tensor's entries, some at a time and never copied, so that float64 copies of them are small."""
+    rows = piece.detach().reshape(1) if piece.dim() == 0 else piece.detach()
+    return rows.split(max(1, ENTRIES_TOGETHER * len(rows) // max(1, rows.numel())))
 
 
 @dataclass(frozen=True, eq=False)
