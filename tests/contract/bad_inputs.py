@@ -458,9 +458,32 @@ def _meddling(moment: nf.Moment) -> float:
     return 1 / 0
 
 
+LINEAR_MODELS: dict[str, Entry] = {
+    "a singular hessian": (
+        lambda _: nf.LeastSquares([[1.0, 1.0], [1.0, 1.0]], [1.0, 0.0]),
+        "a positive definite hessian",
+    ),
+    "nothing to learn": (lambda _: nf.LeastSquares([[1.0]], [0.0]), "so that u = 0"),
+    "a start that batch norm cannot leave": (
+        lambda _: nf.descend(
+            nf.LeastSquares([[1.0, 0.0], [0.0, 1.0]], [1.0, 0.0]), learning_rates=1.0, start=[0, 1]
+        ),
+        "a stationary point",
+    ),
+    "classes that a halfspace separates": (
+        lambda _: nf.halfspace_problem([[1.0], [2.0], [-1.0]], [1, 1, 0]),
+        "classes that no halfspace separates",
+    ),
+    "a module for a linear model": (
+        lambda _: nf.descend(MODEL, learning_rates=1.0),
+        "a problem of a linear model",
+    ),  # pyright: ignore[reportArgumentType]
+}
+
 REGISTRY: dict[str, Entry] = {
     **WATCHING,
     **LANDSCAPE_AND_NOISE,
+    **LINEAR_MODELS,
     **SHIFT_AND_SCALE,
     **KERNELS,
     **BATCH_NORM,
