@@ -128,6 +128,15 @@ def test_its_first_sentences_and_cards_hold_the_last_values(record):
     ]
 
 
+def test_a_learning_rate_that_changed_is_drawn(record):
+    def titles(of):
+        section = next(s for s in page_of(of).sections if s.heading == "Loss")
+        return [figure.title for figure in section.blocks]
+
+    assert titles(record) == ["Loss", "Learning rate"]
+    assert titles(replace(record, learning_rates=(0.1,) * record.steps)) == ["Loss"]
+
+
 def test_sections_without_numbers_are_left_out(tmp_path):
     monitor = nf.Monitor(nn.Linear(6, 3), "cross_entropy", every={"signals": 5})
     empty = page_of(monitor.record)

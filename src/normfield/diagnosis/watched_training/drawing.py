@@ -20,22 +20,14 @@ MOST_NAMES = 26
 STEP = "training step"
 
 
-def has(record: MonitorRecord, instrument: str, *quantities: str) -> bool:
-    """Whether all these quantities were found at least once."""
-    return set(quantities) <= set(record.quantities(instrument))
-
-
 def last(record: MonitorRecord, instrument: str, quantity: str, layer: str | None = None) -> float | None:
     """The last finite value; None where there is none."""
-    if not has(record, instrument, quantity):
+    if not record.has(instrument, quantity, layer):
         return None
-    found = [
-        reading.value
-        for reading in record.readings
-        if (reading.instrument, reading.quantity, reading.layer) == (instrument, quantity, layer)
-        and math.isfinite(reading.value)
+    finite = [
+        value for value in record.curve(instrument, quantity, layer)[1].tolist() if math.isfinite(value)
     ]
-    return found[-1] if found else None
+    return finite[-1] if finite else None
 
 
 def curves(
@@ -53,7 +45,7 @@ def curves(
     series = [
         Series(name, *_points(record, instrument, quantity))
         for quantity, name in named.items()
-        if has(record, instrument, quantity)
+        if record.has(instrument, quantity)
     ]
     shown = [each for each in series if _can_be_drawn(each.y, log)]
     if not shown:

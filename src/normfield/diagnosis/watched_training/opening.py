@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from normfield.diagnosis.watched_training.drawing import has, last
+from normfield.diagnosis.watched_training.drawing import last
 from normfield.report import Card, Cards, Statement, format_number
 from normfield.train.monitoring import MonitorRecord
 
@@ -27,7 +27,7 @@ def at_the_edge(record: MonitorRecord) -> float | None:
 def edge_values(record: MonitorRecord) -> list[float]:
     """η·Λ/2 at every measurement, as the optimizer steps where that is known."""
     for quantity in ("preconditioned_sharpness_times_rate", "sharpness_times_rate"):
-        if has(record, "edge", quantity):
+        if record.has("edge", quantity):
             return record.curve("edge", quantity)[1].tolist()
     return []
 

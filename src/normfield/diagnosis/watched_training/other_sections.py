@@ -25,13 +25,7 @@ def own_section(record: MonitorRecord) -> Section | None:
 def _both(record: MonitorRecord, instrument: str, quantity: str) -> list[Figure]:
     """Of the whole model and by layer; a quantity may be either or both."""
     title = instrument if instrument == quantity else f"{instrument}: {quantity}"
-    whole = (
-        curves(record, instrument, {quantity: quantity}, quantity, log=False, title=title)
-        if any(
-            r.layer is None and (r.instrument, r.quantity) == (instrument, quantity) for r in record.readings
-        )
-        else None
-    )
+    whole = curves(record, instrument, {quantity: quantity}, quantity, log=False, title=title)
     layers = by_layer(record, instrument, quantity, quantity, log=False, title=f"{title}, by layer")
     return [figure for figure in (whole, layers) if figure is not None]
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from normfield.diagnosis.watched_training.drawing import curves, has
+from normfield.diagnosis.watched_training.drawing import curves
 from normfield.diagnosis.watched_training.opening import told_losses
 from normfield.report import Mark, Section
 from normfield.train.monitoring import MonitorRecord
@@ -62,7 +62,7 @@ def _sharpnesses(record: MonitorRecord) -> dict[str, str]:
     """Of SGD without weight decay the two are one."""
     plain, seen = "largest_eigenvalue", "preconditioned_largest_eigenvalue"
     names = {plain: "of the Hessian", seen: "of the preconditioned Hessian"}
-    if has(record, "edge", plain, seen):
+    if record.has("edge", plain) and record.has("edge", seen):
         one, other = (record.curve("edge", quantity)[1] for quantity in (plain, seen))
         if np.array_equal(one, other):
             return {plain: names[plain]}

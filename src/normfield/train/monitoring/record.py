@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,41 +76,54 @@ class MonitorRecord:
         """monitor_seconds over training_seconds; NaN before any training."""
         return self.monitor_seconds / self.training_seconds if self.training_seconds > 0 else math.nan
 
+    @cached_property
+    def _curves(self) -> dict[tuple[str, str, str | None], tuple[list[int], list[float]]]:
+        """Steps and values by instrument, quantity and layer."""
+        found: dict[tuple[str, str, str | None], tuple[list[int], list[float]]] = {}
+        for reading in self.readings:
+            steps, values = found.setdefault((reading.instrument, reading.quantity, reading.layer), ([], []))
+            steps.append(reading.step)
+            values.append(reading.value)
+        return found
+
     def quantities(self, instrument: str) -> tuple[str, ...]:
         """The names of what an instrument found, in order; empty where it found nothing."""
-        return tuple(dict.fromkeys(r.quantity for r in self.readings if r.instrument == instrument))
+        return tuple(dict.fromkeys(quantity for name, quantity, _ in self._curves if name == instrument))
+
+    def has(self, instrument: str, quantity: str, layer: str | None = None) -> bool:
+        """Whether `curve` has something to give."""
+        if instrument == TRAINING and layer is None:
+            return any(value is not None for value in self._told().get(quantity, ()))
+        return (instrument, quantity, layer) in self._curves
 
     def layers(self, instrument: str, quantity: str) -> tuple[str, ...]:
         """The layers for which an instrument found a quantity, in order."""
-        found = self._of(instrument, quantity)
-        return tuple(dict.fromkeys(r.layer for r in found if r.layer is not None))
+        keys = (key for key in self._curves if key[:2] == (instrument, quantity))
+        return tuple(layer for *_, layer in keys if layer is not None)
 
     def curve(
         self, instrument: str, quantity: str, layer: str | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Steps and values of one quantity, both (n,), of a layer or (None) of the whole model.
 
+        Loss and learning rate of every step are quantities of the instrument "training".
+
         Raises
         ------
         InvalidInput
             Nothing of that name was found.
         """
-        if instrument == TRAINING and layer is None and quantity in self._told():
-            told = [(step, value) for step, value in enumerate(self._told()[quantity]) if value is not None]
-            return np.array([step for step, _ in told]), np.array([value for _, value in told])
-        found = [r for r in self._of(instrument, quantity) if r.layer == layer]
-        if not found:
+        if not self.has(instrument, quantity, layer):
+            known = dict.fromkeys(f"{name} {found}" for name, found, _ in self._curves)
             raise InvalidInput(
-                expected=f"something that was measured: {', '.join(self._names()) or 'nothing was'}",
+                expected=f"something that was measured: {', '.join(known) or 'nothing was'}",
                 got=f"{instrument}, {quantity}" + ("" if layer is None else f", {layer}"),
             )
-        return np.array([r.step for r in found]), np.array([r.value for r in found])
-
-    def _of(self, instrument: str, quantity: str) -> Iterator[Reading]:
-        return (r for r in self.readings if r.instrument == instrument and r.quantity == quantity)
-
-    def _names(self) -> list[str]:
-        return list(dict.fromkeys(f"{r.instrument} {r.quantity}" for r in self.readings))
+        if instrument == TRAINING:
+            told = [(step, value) for step, value in enumerate(self._told()[quantity]) if value is not None]
+            return np.array([step for step, _ in told]), np.array([value for _, value in told])
+        steps, values = self._curves[instrument, quantity, layer]
+        return np.array(steps), np.array(values)
 
     def _told(self) -> dict[str, tuple[float | None, ...]]:
         return {"loss": self.losses, "learning_rate": self.learning_rates}
@@ -136,7 +149,7 @@ class MonitorRecord:
     def to_json(self) -> str:
         """Every attribute under its name, as a JSON object; numbers that are not finite are null, with a reason."""
         content: dict[str, Any] = {
-            **vars(self),
+            **{field.name: getattr(self, field.name) for field in fields(self)},
             "steps": self.steps,
             "overhead": self.overhead,
             "readings": [asdict(reading) for reading in self.readings],

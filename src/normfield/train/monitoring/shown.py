@@ -51,7 +51,7 @@ def loss_figure(losses: Sequence[float | None]) -> Figure:
 def _smoothed(told: Sequence[tuple[int, float]], stride: int) -> list[Series]:
     """The mean over the last fiftieth of the steps; nothing for runs so short that it would be no mean."""
     window = len(told) // 50
-    if window < 4:
+    if window < 10:
         return []
     steps, values = zip(*told, strict=True)
     means = np.convolve(values, np.full(window, 1 / window), mode="valid")
