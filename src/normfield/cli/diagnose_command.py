@@ -41,6 +41,10 @@ class DiagnoseFlags:
         kind=click.Choice(["batch", "frozen", "running"]),
     )
     momentum: float = flag(0.9, "Heavy-ball momentum μ.")
+    learning_rate: float | None = flag(
+        None, "The rate you mean to train with: is it above the limit?", kind=float
+    )
+    weight_decay: float = flag(0.0, "The decay you mean to train with: which weights does it not regularise?")
     budget: float = flag(60.0, "Seconds for everything, from the command's start.")
     html: str | None = flag(None, "Write the report to this file.", kind=str)
     json: bool = flag(False, "Print JSON.")
@@ -71,6 +75,8 @@ def diagnose(network: NetworkFlags, model: ModelFlags, ask: DiagnoseFlags) -> No
             ask.kind,
             ask.statistics,
             progress,
+            ask.learning_rate,
+            ask.weight_decay,
         )
         page = None if ask.html is None else found.to_html(ask.html, command=command_line())
     if ask.json:
