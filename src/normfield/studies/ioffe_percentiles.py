@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from normfield.data import DataSet, load
 from normfield.data.random_state import seeded_random_state
-from normfield.measure.shift import layer_inputs
+from normfield.measure.shift import input_percentiles
 from normfield.studies.curves import number
 from normfield.studies.frame import Row, Rows, Size, Study
 from normfield.studies.groups import sharing
@@ -111,8 +111,8 @@ def _looks(model: nn.Module, data: DataSet, settings: Settings, seed: int) -> It
 def _percentiles(model: nn.Module, images: Tensor, labels: Tensor, width: int) -> np.ndarray:
     """Of what the last sigmoids are given (percentiles, units), in training mode."""
     last = [name for name, layer in model.named_modules() if isinstance(layer, nn.Sigmoid)][-1]
-    (kept,) = layer_inputs(model, (images, labels), layers=[last], units=width).layers
-    return np.percentile(kept.values[:, 0], PERCENTILES, axis=0)
+    found = input_percentiles(model, (images, labels), percentiles=PERCENTILES, layers=[last], units=width)
+    return found.layers[0].by_unit.T
 
 
 def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:

@@ -138,9 +138,10 @@ STUDY = Study(
     differences=(
         "The paper shows distributions of some layers, and judges by its figures; distance and criteria are ours. "
         "At each layer 16 channels and 4 positions are compared.",
-        "At the size small the network has an eighth of the channels and takes a part of one epoch's steps; initial "
-        "weights, and that there is no momentum, are our choice. Accuracy is over images that are trained on, in "
-        "training mode, with the noise. Size smoke only shows that all of it runs.",
+        "At the size small the network has an eighth of the channels and takes fewer steps than one of the paper's "
+        "epochs has: the beginning of training is compared, not where it ends. Initial weights, and that there is "
+        "no momentum, are our choice. Accuracy is over images that are trained on, in training mode, with the "
+        "noise. Size smoke only shows that all of it runs.",
     ),
     sizes={
         "smoke": Size(

@@ -25,29 +25,37 @@ _NETWORKS = (NORMED, PLAIN)
 
 
 def draw(rows: Rows) -> tuple[Figure, ...]:
-    return (
-        *(_unit_figure(rows, network) for network in _NETWORKS),
-        _spread_figure(rows),
-        _accuracy_figure(rows),
-    )
+    return _unit_figure(rows), _spread_figure(rows), _error_figure(rows)
 
 
-def _unit_figure(rows: Rows, network: str) -> Figure:
-    """The paper's figure, both networks on one scale of the sigmoid's input by their own axes."""
-    low, middle, high = (curves(rows, network, name)[0] for name in UNIT)
+def _unit_figure(rows: Rows) -> Figure:
+    """The paper's figure, both networks on one scale."""
+    series = []
+    for network in _NETWORKS:
+        low, middle, high = _unit(rows, network)
+        series.append(Series(network, steps(rows), middle, low=low, high=high))
+    normed, plain = (_widening(rows, network) for network in _NETWORKS)
     return lines(
-        [Series("median", steps(rows), middle, low=low, high=high)],
+        series,
         "step of training",
         "input of the sigmoid",
-        title=f"{network.capitalize()} a sigmoid's inputs go from {_ends(low, high, 0)} to {_ends(low, high, -1)}",
-        caption="Line: median over 1,000 test images; band: from the 15th to the 85th percentile. The first unit of "
+        title=f"The middle 70 % of a sigmoid's inputs gets {normed} times as wide with batch norm, {plain} times "
+        "without",
+        caption="Lines: medians over test images; bands: from the 15th to the 85th percentile. The first unit of "
         "the last hidden layer, first run.",
     )
 
 
-def _ends(low: np.ndarray, high: np.ndarray, at: int) -> str:
-    """The 15th and 85th percentile at one look."""
-    return f"[{low[at]:.2f}, {high[at]:.2f}]"
+def _unit(rows: Rows, network: str) -> tuple[np.ndarray, ...]:
+    """Its percentiles in the first run, each (steps,)."""
+    return tuple(curves(rows, network, name)[0] for name in UNIT)
+
+
+def _widening(rows: Rows, network: str) -> str:
+    """From the first look to the last."""
+    low, _, high = _unit(rows, network)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return format_number(float((high[-1] - low[-1]) / (high[0] - low[0])), 2)
 
 
 def _spread_figure(rows: Rows) -> Figure:
@@ -62,15 +70,24 @@ def _spread_figure(rows: Rows) -> Figure:
     )
 
 
-def _accuracy_figure(rows: Rows) -> Figure:
-    normed, plain = (100 * float(curves(rows, network, ACCURACY)[:, -1].mean()) for network in _NETWORKS)
+def _error_figure(rows: Rows) -> Figure:
+    normed, plain = (
+        100 * (1 - float(curves(rows, network, ACCURACY)[:, -1].mean())) for network in _NETWORKS
+    )
     return lines(
-        _series(rows, ACCURACY, 100),
+        [_wrong(one) for one in _series(rows, ACCURACY, 100)],
         "step of training",
-        "test accuracy (%)",
-        title=f"{normed:.1f} % of the test images are right at the end with batch norm, {plain:.1f} % without",
+        "test images that are wrong (%)",
+        log_y=True,
+        title=f"{normed:.1f} % of the test images are wrong at the end with batch norm, {plain:.1f} % without",
         caption=f"In inference mode. {_caption(rows)}",
     )
+
+
+def _wrong(right: Series) -> Series:
+    """100 % minus a curve and its band."""
+    low, y, high = (100 - np.asarray(each, float) for each in (right.high, right.y, right.low))
+    return Series(right.name, right.x, y, low=low, high=high)
 
 
 def _series(rows: Rows, name: str, unit: float) -> list[Series]:
