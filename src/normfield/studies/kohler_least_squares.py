@@ -246,9 +246,9 @@ STUDY = Study(
             Settings((0.2, 1.0, 2.0, 4.0, 8.0), 6, 400),
         ),
         "small": Size(
-            "21 values of κ up to 10⁸, 50 problems each, 5,000 steps",
-            "2.5 minutes on one core",
-            Settings((0.2, *(round(0.4 * k, 1) for k in range(1, 20)), 8.0), 50, 5_000),
+            "21 values of κ up to 10⁸, 30 problems each, 3,000 steps",
+            "about 2 minutes on one core",
+            Settings((0.2, *(round(0.4 * k, 1) for k in range(1, 20)), 8.0), 30, 3_000),
         ),
         "paper": Size(
             "80 values of κ up to 10⁸, 100 problems each, 20,000 steps",
