@@ -184,6 +184,15 @@ def test_bias_and_coverage_over_two_hundred_repeats():
         errors = np.array([getattr(one, f"{key}_error") for one in found])
         assert abs(values.mean() - truth) < 3 * values.std() / math.sqrt(200), key
         assert 0.9 <= np.mean(np.abs(values - truth) < 2 * errors) <= 0.995, key
+    spread = deviation - 1  # matched by quantiles, the two differ by N(mean, spread²)
+    truth = spread * math.sqrt(2 / math.pi) * math.exp(-((mean / spread) ** 2) / 2) + mean * (
+        1 - 2 * norm.cdf(-mean / spread)
+    )
+    values, errors = (np.array([getattr(one, f"wasserstein{e}") for one in found]) for e in ("", "_error"))
+    assert (
+        0 < values.mean() - truth < 0.4 * values.std()
+    )  # an absolute value is too large by less than its error
+    assert 0.9 <= np.mean(np.abs(values - truth) < 2 * errors) <= 0.995
 
 
 def test_without_a_shift_the_bias_is_taken_off():

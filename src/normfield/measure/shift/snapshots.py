@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,18 +17,13 @@ from torch.nn.modules.conv import _ConvNd
 from normfield.errors import InvalidInput
 from normfield.measure.matrix.prepared import check_count
 from normfield.measure.shift.snapshot_result import LayerInput, LayerInputs
-from normfield.measure.subject.batches import read_batches
+from normfield.measure.subject.batches import Batch, read_batches
 from normfield.measure.subject.function import ModelFunction
-from normfield.measure.subject.layer_calls import LayerCall, chosen_layers, numbered, watched_calls
-from normfield.measure.subject.losses import GeneralLoss
+from normfield.measure.subject.layer_calls import chosen_layers, numbered, watched_calls
 from normfield.measure.subject.modes import batch_norm_statistics
-from normfield.measure.subject.survey import check_batch_size, fitted, survey
+from normfield.measure.subject.survey import check_batch_size, check_outputs, run_model
 from normfield.measure.subject.untouched import untouched
 from normfield.samples import Samples, leaves
-
-_NO_LOSS = GeneralLoss(
-    "no loss", lambda outputs, _: outputs.sum(), ""
-)  # lets a model return structured outputs
 
 
 def layer_inputs(
@@ -88,23 +85,25 @@ def layer_inputs(
     ):
         read = read_batches([batch])
         check_batch_size(function, read, statistics)
-        function, _ = fitted(function, _NO_LOSS, read)
-        survey(function, read, None, statistics)
-        inputs = read.items[0].like(function.parameters[0]).inputs
-        with torch.no_grad(), watched_calls(wanted) as calls:
-            function(inputs)
-        if layers is not None:
-            _check_called(layers, calls)
-        names = numbered([call.name for call in calls])
-        kept = [
-            _kept(name, call, read.samples, (units, positions), seed)
-            for name, call in zip(names, calls, strict=True)
-        ]
-    return LayerInputs(tuple(kept), read.samples, _digest(read.items[0].inputs), statistics, seed)
+        taking = partial(_kept, samples=read.samples, most=(units, positions), seed=seed)
+        with torch.no_grad(), watched_calls(wanted, taking) as kept:
+            _run(function, read.items[0].like(function.parameters[0]))
+    if layers is not None:
+        _check_called(layers, kept)
+    names = numbered([layer.name for layer in kept])
+    found = tuple(replace(layer, name=name) for layer, name in zip(kept, names, strict=True))
+    return LayerInputs(found, read.samples, _digest(read.items[0].inputs), statistics, seed)
 
 
-def _check_called(layers: Sequence[str], calls: Sequence[LayerCall]) -> None:
-    missing = sorted(set(layers) - {call.name for call in calls})
+def _run(function: ModelFunction, batch: Batch) -> None:
+    """Outputs of any structure; one tensor of them must be finite."""
+    outputs = run_model(function, batch)
+    if isinstance(outputs, Tensor):
+        check_outputs(outputs, batch)
+
+
+def _check_called(layers: Sequence[str], kept: Sequence[LayerInput]) -> None:
+    missing = sorted(set(layers) - {layer.name for layer in kept})
     if missing:
         raise InvalidInput(
             expected="layers that the model calls on floating-point values",
@@ -120,12 +119,9 @@ def _has_channels(layer: nn.Module, given: Tensor) -> bool:
     return given.dim() == 3 and isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm)
 
 
-def _rows(call: LayerCall, samples: int) -> Tensor:
+def _rows(given: Tensor, unit: int, samples: int) -> Tensor:
     """(samples, positions, units); rows that are no multiple of the samples count as samples themselves."""
-    given = call.given
-    if given.dim() == 1:
-        given = given[:, None]
-    flat = given.movedim(1, -1) if _has_channels(call.layer, given) else given
+    flat = given.movedim(unit, -1)
     rows = samples if len(flat) % samples == 0 else len(flat)
     return flat.reshape(rows, -1, flat.shape[-1])
 
@@ -137,20 +133,26 @@ def _chosen(count: int, most: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most].sort().values
 
 
-def _kept(name: str, call: LayerCall, samples: int, most: tuple[int, int], seed: int) -> LayerInput:
-    rows = _rows(call, samples).cpu()
+def _kept(
+    name: str, layer: nn.Module, given: Tensor, samples: int, most: tuple[int, int], seed: int
+) -> LayerInput:
+    given = given[:, None] if given.dim() == 1 else given
+    unit = 1 if _has_channels(layer, given) else given.dim() - 1
+    others = [d for d in range(given.dim()) if d != unit]
+    variance, mean = torch.var_mean(given.double(), others, correction=0)
+    rows = _rows(given, unit, samples)
     units, positions = _chosen(rows.shape[2], most[0], seed), _chosen(rows.shape[1], most[1], seed + 1)
-    variance, mean = torch.var_mean(rows.double(), (0, 1), correction=0)
+    values = rows[:, positions.to(rows.device)][:, :, units.to(rows.device)]
     return LayerInput(
         name=name,
-        kind=type(call.layer).__name__,
+        kind=type(layer).__name__,
         units=rows.shape[2],
         positions=rows.shape[1],
-        values=rows[:, positions][:, :, units].float().numpy(),
+        values=values.float().cpu().numpy(),
         kept_units=units.numpy(),
         kept_positions=positions.numpy(),
-        mean=mean.numpy(),
-        standard_deviation=variance.sqrt().numpy(),
+        mean=mean.cpu().numpy(),
+        standard_deviation=variance.sqrt().cpu().numpy(),
     )
 
 

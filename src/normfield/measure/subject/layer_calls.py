@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from normfield.errors import InvalidInput
 from normfield.measure.subject.function import ModelFunction
 from normfield.samples import Samples
+
+T = TypeVar("T")
 
 _ONLY_PASS = (
     nn.Identity,
@@ -25,15 +26,6 @@ _ONLY_PASS = (
     nn.AlphaDropout,
     nn.FeatureAlphaDropout,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class LayerCall:
-    """One call of a layer: its name in the module, the layer, and a detached copy of what it was given."""
-
-    name: str
-    layer: nn.Module
-    given: Tensor
 
 
 def _computes(name: str, module: nn.Module) -> bool:
@@ -79,23 +71,28 @@ def _first_tensor(values: Sequence[Any]) -> Tensor | None:
 
 
 @contextmanager
-def watched_calls(layers: Mapping[str, nn.Module]) -> Iterator[list[LayerCall]]:
-    """While open, what the layers are given is kept in the order of their calls; whole numbers are passed over."""
-    calls: list[LayerCall] = []
+def watched_calls(
+    layers: Mapping[str, nn.Module], take: Callable[[str, nn.Module, Tensor], T]
+) -> Iterator[list[T]]:
+    """While open, what `take` makes of a layer's name, the layer and what it is given, in the order of the calls.
 
-    def keeping(name: str) -> Any:
-        def keep(layer: nn.Module, positional: tuple[Any, ...], keyword: dict[str, Any]) -> None:
+    Calls with whole numbers only are passed over.
+    """
+    taken: list[T] = []
+
+    def taking(name: str) -> Any:
+        def look(layer: nn.Module, positional: tuple[Any, ...], keyword: dict[str, Any]) -> None:
             given = _first_tensor([*positional, *keyword.values()])
             if given is not None:
-                calls.append(LayerCall(name, layer, given.detach().clone()))
+                taken.append(take(name, layer, given.detach()))
 
-        return keep
+        return look
 
     handles = [
-        layer.register_forward_pre_hook(keeping(name), with_kwargs=True) for name, layer in layers.items()
+        layer.register_forward_pre_hook(taking(name), with_kwargs=True) for name, layer in layers.items()
     ]
     try:
-        yield calls
+        yield taken
     finally:
         for handle in handles:
             handle.remove()
