@@ -114,7 +114,7 @@ STUDY = Study(
         ),
         "small": Size(
             "MNIST, width 300, batches of 128, 6 networks each",
-            "2 minutes on one core",
+            "half a minute on one core",
             Settings("mnist", 300, 128, networks=6),
         ),
         "paper": Size(

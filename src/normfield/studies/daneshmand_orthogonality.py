@@ -95,12 +95,12 @@ STUDY = Study(
     sizes={
         "smoke": Size(
             "widths 64, 128 and 256, 24 layers, 8 samples, 4 networks each",
-            "2 s on one core",
+            "4 s on one core",
             Settings((64, 128, 256), 24, 8, networks=4),
         ),
         "small": Size(
             "widths 64 to 1024, 48 layers, 16 samples, 12 networks each",
-            "2 minutes on one core",
+            "1 minute on one core",
             Settings((64, 128, 256, 512, 1024), 48, 16, networks=12),
         ),
         "paper": Size(

@@ -123,7 +123,7 @@ STUDY = Study(
         ),
         "small": Size(
             "100 blocks, width 500, 32 channels on CIFAR-10 at 16×16, batches of 128, 3 networks each",
-            "2 minutes on one core",
+            "half a minute on one core",
             Settings(100, 500, 32, Images("cifar10", 128, 16, side=16), 128, networks=3),
         ),
         "paper": Size(

@@ -115,7 +115,7 @@ STUDY = Study(
         ),
         "small": Size(
             "MNIST, 16, 32 and 64 layers of width 200, 3 learning rates, batches of 128, 3 networks each",
-            "3 minutes on one core",
+            "half a minute on one core",
             Settings("mnist", (16, 32, 64), (0.01, 0.1, 1.0), 200, 128, networks=3),
         ),
         "paper": Size(

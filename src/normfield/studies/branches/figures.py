@@ -19,6 +19,7 @@ from normfield.studies.branches.table import (
 from normfield.studies.curves import column
 from normfield.studies.frame import Rows
 
+_POINTS = 20
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -64,9 +65,9 @@ def _spread_figure(rows: Rows) -> Figure:
     series = []
     for family in dense:
         own = own_rows(rows, family, NORMED)
-        blocks = column(own, "block")
+        blocks, some = column(own, "block"), _some(own)
         series += [
-            Series(family, blocks, column(own, "spread_ratio"), "markers", group=family),
+            Series(family, column(some, "block"), column(some, "spread_ratio"), "markers", group=family),
             Series(f"{family}, infinite width", blocks, spread_theory(family, blocks), group=family),
         ]
     return lines(
@@ -103,12 +104,18 @@ def _both(rows: Rows, values: Callable[[Rows], np.ndarray]) -> list[Series]:
     """A colour for each family: a line with batch norm, points without."""
     found = []
     for family in FAMILIES:
-        normed, plain = own_rows(rows, family, NORMED), own_rows(rows, family, PLAIN)
+        normed, points = own_rows(rows, family, NORMED), _some(own_rows(rows, family, PLAIN))
         found += [
             Series(f"{family}, {NORMED}", column(normed, "block"), values(normed), group=family),
-            Series(f"{family}, {PLAIN}", column(plain, "block"), values(plain), "markers", group=family),
+            Series(f"{family}, {PLAIN}", column(points, "block"), values(points), "markers", group=family),
         ]
     return found
+
+
+def _some(own: Rows) -> Rows:
+    """The blocks that get a point: evenly spread over a logarithmic axis."""
+    shown = set(np.geomspace(1, len(own), _POINTS).round().astype(int).tolist())
+    return [row for row in own if row["block"] in shown]
 
 
 def _blocks(rows: Rows) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from normfield.growth import growth_through
@@ -39,9 +41,8 @@ def decades(own: Rows, name: str) -> float:
 
 def left(rows: Rows, depth: int, rate: float, step: int, name: str = WEIGHT_GRADIENT) -> float:
     """Decades that gradients span after so many steps, over those at the start."""
-    spans = [decades(at(rows, depth, rate, one), name) for one in (step, 0)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.divide(*spans))
+    after, start = (decades(at(rows, depth, rate, one), name) for one in (step, 0))
+    return after / start if start > 0 else math.nan
 
 
 def squared_growth(own: Rows) -> float:

@@ -30,28 +30,29 @@ def draw(rows: Rows) -> tuple[Figure, ...]:
 def _depth_figure(rows: Rows) -> Figure:
     wide = widths(rows)[-1]
     series = [_curve(rows, one, wide, _NAMES[one]) for one in NORMALISERS]
-    ends = {one: settled(rows, one, wide) for one in NORMALISERS}
+    start, ends = gaps(rows, SCALED, wide)[0], {one: settled(rows, one, wide) for one in NORMALISERS}
     return lines(
         series,
         "layer",
         "orthogonality gap (0: orthogonal)",
         log_y=True,
         marks=[Mark(_floor(rows), "least of centred samples", "y")],
-        title=f"Normalised, samples come to a gap of {ends[SCALED]:.2f} and {ends[NORMED]:.2f}, which else stays "
-        f"at {ends[PLAIN]:.2f}",
+        title=f"The gap between like samples falls from {start:.2f} to {ends[SCALED]:.2f}, with centring to "
+        f"{ends[NORMED]:.2f}; without batch norm it ends at {ends[PLAIN]:.2f}",
         caption=f"Random linear networks of width {wide} at initialisation, {_samples(rows)} samples that are nearly "
         "the same at the input.",
     )
 
 
 def _widths_figure(rows: Rows) -> Figure:
+    across = widths(rows)
+    first, *_, last = floors(rows, SCALED)
     return lines(
-        [_curve(rows, SCALED, width, f"width {width}") for width in widths(rows)],
+        [_curve(rows, SCALED, width, f"width {width}") for width in across],
         "layer",
         "orthogonality gap (0: orthogonal)",
         log_y=True,
-        title=f"Within ten layers the gap is at {_after(rows, 10):.2g} of its first value at width {widths(rows)[-1]}, "
-        "and wider networks go lower",
+        title=f"The gap settles at {first:.2f} at width {across[0]}, at {last:.2f} at width {across[-1]}",
         caption="With the paper's normaliser.",
     )
 
@@ -91,11 +92,6 @@ def _signed(number: float) -> str:
 def _curve(rows: Rows, normaliser: str, width: int, name: str) -> Series:
     own = gaps(rows, normaliser, width)
     return Series(name, np.arange(1, len(own) + 1), own)
-
-
-def _after(rows: Rows, layers: int) -> float:
-    own = gaps(rows, SCALED, widths(rows)[-1])
-    return float(own[min(layers, len(own) - 1)] / own[0])
 
 
 def _floor(rows: Rows) -> float:
