@@ -63,6 +63,7 @@ def gradient_noise(
 
     Examples
     --------
+    >>> import torch
     >>> layer = torch.nn.Linear(1, 1, bias=False)
     >>> _ = torch.nn.init.zeros_(layer.weight)
     >>> found = gradient_noise(layer, (torch.ones(4, 1), torch.tensor([[1.0], [2.0], [3.0], [4.0]])))
