@@ -83,6 +83,7 @@ def test_there_is_something_to_check():
         "study",
         "suggest",
         "sweep",
+        "inspect",
     }
 
 
@@ -115,12 +116,16 @@ def test_long_commands_run(command, tmp_path):
         assert (tmp_path / "report.html").stat().st_size > 0
 
 
-def test_python_in_the_readme_prints_what_stands_below_it(tmp_path):
+def printing() -> list[tuple[str, str]]:
+    """Python in the README, with what stands below it."""
     readme = [block for block in blocks() if block.page == "README.md"]
-    place = next(k for k, block in enumerate(readme) if block.language == "python")
-    assert readme[place + 1].language == "text"
-    printed = run([sys.executable, "-W", "error", "-c", readme[place].text], tmp_path)
-    assert_reads_the_same(readme[place + 1].text, printed)
+    pairs = zip(readme, readme[1:], strict=False)
+    return [(one.text, two.text) for one, two in pairs if (one.language, two.language) == ("python", "text")]
+
+
+@pytest.mark.parametrize(("code", "shown"), printing(), ids=["in Python", "while it trains"])
+def test_python_in_the_readme_prints_what_stands_below_it(code, shown, tmp_path):
+    assert_reads_the_same(shown, run([sys.executable, "-W", "error", "-c", code], tmp_path))
 
 
 def test_curves_in_the_guide_have_the_shape_that_is_claimed():
