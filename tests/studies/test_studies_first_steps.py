@@ -106,9 +106,9 @@ def test_figures_show_what_the_table_holds():
     assert by_layer.data[0]["y"] == pytest.approx([GROWTH ** ((LAYERS - k) / 2) for k in range(2, LAYERS)])
     assert by_step.data[1]["y"][1] == pytest.approx(0.2 * by_step.data[1]["y"][0])
     assert by_size.data[1]["x"][1] == pytest.approx(GROWTH ** ((LAYERS - 2) / 2))
-    assert "half of the explosion is gone from" in by_size.title
+    assert f"steps of {GROWTH**9:.2g} times the weights or more" in by_size.title
     lasting = [
         {**row, t.WEIGHT_GRADIENT: GROWTH ** (0.4 * (row["depth"] - row["layer"]))} if row["step"] else row
         for row in table()
     ]
-    assert "at none of these sizes" in study.STUDY.draw(lasting)[-1].title
+    assert "at once: none of these steps" in study.STUDY.draw(lasting)[-1].title

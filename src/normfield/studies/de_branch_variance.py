@@ -86,7 +86,7 @@ def _convolutional(settings: Settings, shape: tuple[int, ...], normed: bool) -> 
 STUDY = Study(
     name="de-branch-variance",
     title="How large are residual branches beside what they are added to?",
-    citation="De, Smith 2020, Batch normalization biases residual blocks towards the identity function, sec. 2",
+    citation="De, Smith 2020, Batch normalization biases residual blocks towards the identity function",
     link="https://arxiv.org/abs/2002.10444",
     claim=(
         "At initialisation a residual branch with batch norm has about 1/l times the variance of the skip connection "

@@ -96,14 +96,14 @@ def _size_figure(rows: Rows) -> Figure:
         for rate in rates(rows)
         if left(rows, depth, rate, 1) <= GONE
     ]
-    found = f"from {min(gone):.2g} times the weights on" if gone else "at none of these sizes"
+    found = f"steps of {min(gone):.2g} times the weights or more" if gone else "none of these steps"
     return lines(
         series,
         "size of the first step, η‖∂ℓ/∂W‖/‖W‖ where largest",
         "explosion left after one step (%)",
         log_x=True,
         marks=[Mark(1.0, "as large as the weights"), Mark(100 * GONE, "half", "y")],
-        title=f"It takes a first step that outgrows the weights: half of the explosion is gone {found}",
+        title=f"What takes half of the explosion away at once: {found}",
         caption="Decades that gradients span over the layers after one step, over those before. A point for each "
         "learning rate.",
     )

@@ -91,7 +91,7 @@ def _power_check(rows: Rows) -> Check:
         f"Where it settles falls with the power {law.exponent:.2f} of the width.",
         law.exponent,
         "fitted power of the width",
-        f"at least like one over the root of the width: at most {POWER:g}",
+        f"falls with the width, at least like one over its root: at most {POWER:g}",
         law.exponent <= POWER,
     )
 

@@ -14,7 +14,7 @@ from normfield.studies.orthogonality import table
 
 
 class ScaleNorm(nn.Module):
-    """u = z/√(E z²), the mean over the batch: batch norm without centring, γ and β [Daneshmand 2021, sec. 2]."""
+    """u = z/√(E z²), the mean over the batch: batch norm without centring, γ and β [Daneshmand 2021]."""
 
     def forward(self, z: Tensor) -> Tensor:
         return z / (z.square().mean(dim=0) + NO_EPS).sqrt()
