@@ -254,3 +254,9 @@ def test_estimates_that_nearly_agree_still_have_a_decade_of_axis():
 def test_what_cannot_be_drawn_is_refused(make, message):
     with pytest.raises(InvalidInput, match=message):
         make()
+
+
+def test_a_line_of_one_point_is_a_marker():
+    figure = lines([Series("one", [1, 2], [3, None]), Series("two", [1, 2], [3, 4])], "x", "y")
+    assert [trace["mode"] for trace in figure.data] == ["markers", "lines"]
+    assert [entry.style for entry in figure.legend] == ["markers", "line"]

@@ -110,6 +110,7 @@ def lines(
     """
     if not series:
         raise InvalidInput(expected="at least one series to draw", got="none", instead="leave the figure out")
+    series = [one.seen() for one in series]
     legend = _legend(series)
     x_reach, y_reach = _reach_x(series, x_title, log_x), _reach_y(series, y_title, log_y)
     y_shown = _widened(y_reach, least_decades) if log_y else y_reach

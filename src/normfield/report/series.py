@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from normfield.errors import InvalidInput
@@ -71,6 +71,11 @@ class Series:
     @property
     def legend_name(self) -> str:
         return one_line(self.name if self.group is None else self.group)
+
+    def seen(self) -> Series:
+        """The same, with a marker where a line would have one point only and not be seen."""
+        points = sum(x is not None and y is not None for x, y in zip(self.x, self.y, strict=True))
+        return replace(self, style="markers") if points == 1 else self
 
 
 def symbol(index: int) -> str:
