@@ -218,7 +218,7 @@ def test_steps_that_never_diverge_are_said_so():
     )
     titles = [figure.title for figure in b.STUDY.draw(table())]
     assert titles[0] == (
-        "The loss is multiplied by 1000 by steps of 0.01 without batch norm, by no step tried with it"
+        "The loss is multiplied by 1000 by steps from 0.01 on without batch norm, by no step tried with it"
     )
     assert "a diverging update the last block's channel variance goes from 100 to 1e6" in titles[2]
     assert "cosine of 0.90" in titles[3]

@@ -182,7 +182,7 @@ STUDY = Study(
         ),
         "small": Size(
             "2,048 images of CIFAR-10 at 16×16, 110 layers, 8 channels, 4 batches of 128, 2 runs of each network",
-            "4 minutes on one core",
+            "1.5 minutes on one core",
             Settings(
                 Images("cifar10", 2048, 512, side=16), 8, 18, 2, batches=4, looked_at=18, shown=24, runs=2
             ),

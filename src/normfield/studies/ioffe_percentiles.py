@@ -163,12 +163,12 @@ STUDY = Study(
         ),
         "small": Size(
             "MNIST, 100 sigmoids in each layer, 20,000 steps, looked at 41 times, 3 pairs of runs",
-            "3 minutes on one core",
+            "2 minutes on one core",
             Settings("mnist", 100, 20_000, 41, 3),
         ),
         "paper": Size(
             "MNIST, 100 sigmoids in each layer, 50,000 steps, looked at 101 times, 5 pairs of runs",
-            "about 10 minutes on one core; not yet run by us",
+            "about 8 minutes on one core; not yet run by us",
             Settings("mnist", 100, 50_000, 101, 5),
         ),
     },

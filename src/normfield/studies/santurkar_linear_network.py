@@ -125,7 +125,7 @@ STUDY = Study(
         ),
         "small": Size(
             "2,000 steps, looked at 51 times, 5 pairs of runs",
-            "2 minutes on one core",
+            "1 minute on one core",
             Settings(2_000, 51, 12, 5),
         ),
         "paper": Size(

@@ -153,7 +153,7 @@ STUDY = Study(
         "small": Size(
             "8,192 images of CIFAR-10, 8 channels in the first layer, 240 steps, looked at 12 times, 2 runs of each "
             "network",
-            "4 minutes on one core",
+            "2 minutes on one core",
             Settings(Images("cifar10", 8192, 512), 8, steps=240, looks=12, runs=2),
         ),
         "paper": Size(

@@ -60,14 +60,18 @@ def _explosion_check(rows: Rows) -> Check:
     found, last = diverging_lengths(rows, PLAIN), places(rows, LOSS, "at")[-1]
     value = float(np.where(np.isfinite(found), found, 10 * last).max())
     return Check(
-        f"Without batch norm steps diverge from a length of {_range(found)} on (∞: at none tried), looked at along the "
-        f"gradients of {len(found)} batches.",
+        f"Without batch norm steps diverge along the gradients of {int(np.isfinite(found).sum())} of {len(found)} "
+        f"batches{_from(found[np.isfinite(found)])}.",
         value,
         "length of the step, the longest over batches and runs (ten times the longest tried: none)",
         f"the loss explodes at steps above 1e-3 without batch norm: {DIVERGED:g} times larger at {LENGTH:g} at the "
         "latest",
         value <= LENGTH * (1 + 1e-9),
     )
+
+
+def _from(lengths: np.ndarray) -> str:
+    return f", from a length of {_range(lengths)} on" if len(lengths) else ""
 
 
 def _survival_check(rows: Rows) -> Check:

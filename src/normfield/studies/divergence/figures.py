@@ -11,6 +11,7 @@ from normfield.studies.divergence.table import (
     DIVERGED,
     LARGEST,
     LOSS,
+    MEAN,
     NETWORKS,
     NORMED,
     OUTPUT,
@@ -51,7 +52,7 @@ def _loss_figure(rows: Rows) -> Figure:
         for network in NETWORKS
         for batch, values in zip(places(rows, LOSS), of_run(rows, LOSS, network, seeds(rows)[0]), strict=True)
     ]
-    plain, normed = (diverging_lengths(rows, network).min() for network in (PLAIN, NORMED))
+    plain, normed = (diverging_lengths(rows, network) for network in (PLAIN, NORMED))
     return lines(
         series,
         "length a of the step along the gradient",
@@ -59,48 +60,46 @@ def _loss_figure(rows: Rows) -> Figure:
         log_x=True,
         log_y=True,
         marks=[Mark(DIVERGED, "diverged", "y")],
-        title=_loss_title(float(plain), float(normed)),
+        title=_loss_title(plain, normed),
         caption=f"A line for each of the first {len(places(rows, LOSS))} batches of the first run; drawn up to a "
         "million.",
     )
 
 
-def _loss_title(plain: float, normed: float) -> str:
+def _loss_title(plain: np.ndarray, normed: np.ndarray) -> str:
     """By the shortest steps that diverge, infinite where none does."""
-    if plain == normed == np.inf:
+    if not np.isfinite([*plain, *normed]).any():
         return "No step tried multiplies the loss by 1000, with batch norm or without"
-    parts = [f"{_steps(plain)} without batch norm", f"{_steps(normed)} with it"]
-    return f"The loss is multiplied by 1000 {', '.join(parts)}"
+    return f"The loss is multiplied by 1000 {_steps(plain)} without batch norm, {_steps(normed)} with it"
 
 
-def _steps(length: float) -> str:
-    return "by no step tried" if length == np.inf else f"by steps of {format_number(length, 2)}"
+def _steps(lengths: np.ndarray) -> str:
+    found = lengths[np.isfinite(lengths)]
+    if not len(found):
+        return "by no step tried"
+    low, high = (format_number(float(end), 2) for end in (found.min(), found.max()))
+    return f"by steps from {low} on" if low == high else f"by steps from {low}–{high} on"
 
 
 def _depth_figure(rows: Rows) -> Figure:
     plain, normed = (format_number(float(np.median(growth(rows, network))), 2) for network in (PLAIN, NORMED))
-    series = []
-    for network in NETWORKS:
-        found = of_runs(rows, VARIANCE, network)[:, :, 0]
-        series.append(
-            Series(
-                network,
-                places(rows, VARIANCE),
-                np.median(found, axis=0),
-                low=found.min(axis=0),
-                high=found.max(axis=0),
-            )
-        )
     return lines(
-        series,
+        [_by_block(rows, network, kind) for network in NETWORKS for kind in (VARIANCE, MEAN)],
         "block",
-        "channel variance of a block's last convolution",
+        "channels of a block's last convolution",
         log_y=True,
         title=f"Before training channel variance grows {plain} times over the blocks without batch norm, {normed} "
         "times with it",
-        caption=f"Lines: medians over {len(seeds(rows))} runs; bands: from the least to the largest of them. "
-        "Variance over images and positions, mean over channels.",
+        caption="Lines: variance over images and positions, mean over channels; dashed: modulus of the channels' mean. "
+        f"Medians over {len(seeds(rows))} runs.",
     )
+
+
+def _by_block(rows: Rows, network: str, kind: str) -> Series:
+    """The median over runs before training; both kinds of a network in one colour."""
+    values = np.median(of_runs(rows, kind, network)[:, :, 0], axis=0)
+    style = "line" if kind == VARIANCE else "dashed"
+    return Series(f"{network}, {kind}", places(rows, kind), values, style, group=network)
 
 
 def _update_figure(rows: Rows) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,10 +64,10 @@ _NOTHING: Row = {"diverged": 1, **dict.fromkeys((LOSS, GRADIENT, LOW, HIGH, RANG
 
 
 def _is_finite(model: nn.Module, batch: Batch, loss: LossFunction) -> bool:
-    """Whether loss and gradient are: where they are not there is nothing to walk along."""
-    value = loss(model(batch[0]), batch[1])
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gradients = torch.autograd.grad(value, wanted)
+    """Whether loss and gradient are: where they are not there is nothing to walk along; of a copy, as buffers move."""
+    copied = copy.deepcopy(model)
+    value = loss(copied(batch[0]), batch[1])
+    gradients = torch.autograd.grad(value, list(copied.parameters()))
     return math.isfinite(value.item()) and math.isfinite(sum(float(g.square().sum()) for g in gradients))
 
 
