@@ -127,7 +127,7 @@ def test_a_compiled_module_is_measured_and_trains_on_alike():
     np.testing.assert_allclose(
         monitor.record.curve("edge", "largest_eigenvalue")[1],
         beside.record.curve("edge", "largest_eigenvalue")[1],
-        rtol=1e-3,
+        rtol=1e-2,
     )
 
 
@@ -212,10 +212,10 @@ def test_the_edge_is_the_curvatures_and_the_optimizers_own():
     plain = nf.curvature(model, (X, Y), "cross_entropy", kind="hessian", tolerance=1e-4).largest_eigenvalue
     own = nf.preconditioned_curvature(model, (X, Y), "cross_entropy", optimizer, tolerance=1e-4)
     record = monitor.record
-    assert record.curve("edge", "largest_eigenvalue")[1][-1] == pytest.approx(plain, rel=2e-2)
-    assert record.curve("edge", "sharpness_times_rate")[1][-1] == pytest.approx(1e-2 * plain / 2, rel=2e-2)
+    assert record.curve("edge", "largest_eigenvalue")[1][-1] == pytest.approx(plain, rel=6e-2)
+    assert record.curve("edge", "sharpness_times_rate")[1][-1] == pytest.approx(1e-2 * plain / 2, rel=6e-2)
     found = record.curve("edge", "preconditioned_sharpness_times_rate")[1][-1]
-    assert found == pytest.approx(own.sharpness_times_rate, rel=2e-2)
+    assert found == pytest.approx(own.sharpness_times_rate, rel=6e-2)
 
 
 def test_full_batch_descent_meets_the_edge_of_stability():
@@ -297,13 +297,28 @@ def test_without_batch_norm_there_is_no_drift_and_no_failure():
 
 def test_the_edge_of_all_weights_is_not_that_of_those_that_the_optimizer_holds():
     torch.manual_seed(6)
+    batch = (X, Y)
     model = MODELS["plain"]()
-    optimizer = torch.optim.SGD(model[2].parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    monitor = nf.Monitor(model, "cross_entropy", optimizer=optimizer, batch=batch, every={"edge": 1})
+    monitor.step()
+    whole = nf.curvature(model, batch, "cross_entropy", kind="hessian").largest_eigenvalue
+    held = nf.preconditioned_curvature(model, batch, "cross_entropy", optimizer).largest_eigenvalue
+    assert whole > 1.2 * held
+    assert monitor.record.curve("edge", "largest_eigenvalue")[1][0] == pytest.approx(whole, rel=6e-2)
+    found = monitor.record.curve("edge", "preconditioned_largest_eigenvalue")[1][0]
+    assert found == pytest.approx(held, rel=6e-2)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_the_edge_of_sgd_is_the_hessians_without_the_weight_decay(decay):
+    torch.manual_seed(7)
+    model = MODELS["plain"]()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=decay)
     monitor = nf.Monitor(model, "cross_entropy", optimizer=optimizer, batch=(X, Y), every={"edge": 1})
     monitor.step()
-    whole = nf.curvature(model, (X, Y), "cross_entropy", kind="hessian").largest_eigenvalue
-    held = nf.preconditioned_curvature(model, (X, Y), "cross_entropy", optimizer).largest_eigenvalue
-    assert whole > 1.05 * held
-    assert monitor.record.curve("edge", "largest_eigenvalue")[1][0] == pytest.approx(whole, rel=2e-2)
-    found = monitor.record.curve("edge", "preconditioned_largest_eigenvalue")[1][0]
-    assert found == pytest.approx(held, rel=2e-2)
+    exact = nf.curvature(model, (X, Y), "cross_entropy", kind="hessian").largest_eigenvalue
+    found = monitor.record.curve("edge", "largest_eigenvalue")[1][0]
+    assert found == pytest.approx(exact, rel=6e-2)
+    seen = monitor.record.curve("edge", "preconditioned_largest_eigenvalue")[1][0]
+    assert seen - found == pytest.approx(decay, abs=1e-6)
