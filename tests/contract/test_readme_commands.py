@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -119,8 +120,11 @@ def test_long_commands_run(command, tmp_path):
 def printing() -> list[tuple[str, str]]:
     """Python in the README, with what stands below it."""
     readme = [block for block in blocks() if block.page == "README.md"]
-    pairs = zip(readme, readme[1:], strict=False)
-    return [(one.text, two.text) for one, two in pairs if (one.language, two.language) == ("python", "text")]
+    return [
+        (one.text, two.text)
+        for one, two in itertools.pairwise(readme)
+        if (one.language, two.language) == ("python", "text")
+    ]
 
 
 @pytest.mark.parametrize(("code", "shown"), printing(), ids=["in Python", "while it trains"])

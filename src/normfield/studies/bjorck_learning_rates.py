@@ -118,8 +118,8 @@ STUDY = Study(
         "paper's 0.0001, 0.003 and 0.1: in the 160 steps taken here nothing would be learned at 0.0001. Learning rates "
         "are not lowered in the course of training, and images are not augmented.",
         "The paper's closer look at diverging updates, the relative loss along the step, moments of channels and "
-        "heat maps of gradients, is the study bjorck-divergence. That the loss explodes is read here from the losses of "
-        "the steps of training alone.",
+        "heat maps of gradients, is the study bjorck-divergence. That the loss explodes is read here from the losses "
+        "of the steps of training alone.",
     ),
     sizes={
         "smoke": Size(
