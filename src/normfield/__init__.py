@@ -145,6 +145,7 @@ if TYPE_CHECKING:
     )
     from normfield.train import CriticalLearningRate, critical_learning_rate
     from normfield.train.boundary_lines import BoundaryLine, trace_boundary
+    from normfield.train.decoupling import DecoupledRun, train_decoupled
     from normfield.train.ensemble import Ensemble, Member, train_ensemble
     from normfield.train.monitoring import Moment, Monitor, MonitorRecord, lightning_callback
     from normfield.train.suggestion import LearningRateSuggestion, suggest_learning_rate
@@ -285,6 +286,7 @@ _HOMES = {
     ),
     "train": ("CriticalLearningRate", "critical_learning_rate"),
     "train.boundary_lines": ("BoundaryLine", "trace_boundary"),
+    "train.decoupling": ("DecoupledRun", "train_decoupled"),
     "train.ensemble": ("Ensemble", "Member", "train_ensemble"),
     "train.monitoring": ("Moment", "Monitor", "MonitorRecord", "lightning_callback"),
     "train.suggestion": ("LearningRateSuggestion", "suggest_learning_rate"),

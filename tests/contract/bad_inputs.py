@@ -474,6 +474,11 @@ LINEAR_MODELS: dict[str, Entry] = {
         lambda _: nf.halfspace_problem([[1.0], [2.0], [-1.0]], [1, 1, 0]),
         "classes that no halfspace separates",
     ),
+    "batch norm trained by lengths and directions": (
+        lambda _: nf.train_decoupled(MODEL, DATA),
+        "a model without batch norm",
+    ),
+    "no sweep over units": (lambda _: nf.train_decoupled(NARROW, DATA, steps=0), "steps as a whole number"),
     "a module for a linear model": (
         lambda _: nf.descend(MODEL, learning_rates=1.0),
         "a problem of a linear model",
