@@ -13,6 +13,7 @@ from normfield.cli.instruments import INSTRUMENTS
 from normfield.cli.program import program
 from normfield.errors import InvalidInput
 
+DATA = ["--data", "digits", "--batch-size", "64"]
 SMALL = ["inspect", "--data", "digits", "--width", "24", "--batch-size", "64", "--batches", "4"]
 
 
@@ -53,7 +54,7 @@ def test_what_a_module_does_not_have_is_a_line_and_the_others_go_on() -> None:
 
 def test_the_default_is_quick_and_says_what_each_is() -> None:
     text = answered()
-    for name in ("signals", "landscape", "invariance"):
+    for name in ("signals", "landscape", "scale_invariance"):
         assert INSTRUMENTS[name].words in text
 
 
@@ -69,7 +70,6 @@ def test_a_page_with_the_figures(tmp_path: Path) -> None:
     ("flags", "told"),
     [
         (("--what", "signal"), "--what one of signals, "),
-        (("--learning-rate", "-1", "--what", "landscape"), "learning_rate above 0"),
         (("--html", "nowhere/at/all.html"), "nowhere"),
     ],
 )
@@ -78,3 +78,42 @@ def test_bad_input_is_one_line(flags: tuple[str, ...], told: str) -> None:
     assert isinstance(done.exception, InvalidInput)
     assert told in str(done.exception)
     assert "\n" not in str(done.exception)
+
+
+MODELS = """
+from torch import nn
+
+def asleep():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.BatchNorm1d(20), nn.Dropout(0.5), nn.Linear(20, 10)).eval()
+
+def awake():
+    return asleep().train()
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(20), nn.Linear(20, 10))
+"""
+
+
+def test_a_module_in_eval_mode_is_inspected_as_it_trains(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(MODELS, encoding="utf-8")
+    found = [
+        json.loads(
+            CliRunner().invoke(program, ["inspect", f"{tmp_path}/own.py:{name}", *DATA, "--json"]).stdout
+        )
+        for name in ("asleep", "awake")
+    ]
+    assert found[0]["signals"] == found[1]["signals"]
+    assert found[0]["landscape"]["losses"] == found[1]["landscape"]["losses"]
+
+
+def test_a_lazy_module_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(MODELS, encoding="utf-8")
+    done = CliRunner().invoke(program, ["inspect", f"{tmp_path}/own.py:lazy", *DATA])
+    assert isinstance(done.exception, InvalidInput)
+    assert "run one forward pass through it in build" in str(done.exception)
+
+
+def test_a_rate_of_zero_is_refused() -> None:
+    done = invoked("--learning-rate", "0")
+    assert done.exit_code == 2
+    assert "--learning-rate" in done.output

@@ -120,7 +120,7 @@ def test_its_first_sentences_and_cards_hold_the_last_values(record):
     statement, cards = opening.blocks
     assert statement.sentence.startswith(f"The loss fell from {format_number(record.losses[0])} to")
     edge = record.curve("edge", "preconditioned_sharpness_times_rate")[1][-1]
-    assert f"ended at {format_number(edge)} of the edge of stability" in statement.note
+    assert f"the learning rate was {format_number(edge)} of the edge of stability" in statement.note
     assert [card.value for card in cards.cards[:3]] == [
         record.losses[-1],
         edge,
@@ -204,7 +204,7 @@ FINDINGS = {
     "gradients that explode": (
         {"readings": [Reading(0, "signals", "gradient_growth", None, 1.5)]},
         "warning",
-        "grows fast from layer to layer",
+        "grew fast from layer to layer",
         1.5,
     ),
     "statistics far off": (

@@ -113,3 +113,7 @@ def test_bad_values_are_refused():
             law.density(bad)
     with pytest.raises(nf.InvalidInput, match="expected order as a whole number of at least 0, got -1"):
         law.moment(-1)
+
+
+def test_a_moment_above_the_range_of_float64_is_infinite():
+    assert nf.fuss_catalan(3).moment(400) == math.inf

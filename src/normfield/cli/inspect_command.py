@@ -21,7 +21,7 @@ from normfield.report.plain_json import json_text
 from normfield.train.batch_size import batch_size_for
 from normfield.train.builders import as_builder
 
-_DEFAULT = ("signals", "landscape", "invariance")
+_DEFAULT = ("signals", "landscape", "scale_invariance")
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,12 @@ class InspectFlags:
         "Samples that share batch norm's statistics (default: 128, or all where there are fewer).",
         kind=int,
     )
-    batches: int = flag(8, "How many batches, at most, for noise and drift.", kind=click.IntRange(2))
-    learning_rate: float = flag(0.1, "Of the steps that landscape and shift try.")
+    batches: int = flag(
+        8, "How many batches, at most, for gradient_noise and statistics_drift.", kind=click.IntRange(2)
+    )
+    learning_rate: float = flag(
+        0.1, "Of the steps that landscape and gradient_shift try.", kind=click.FloatRange(0, min_open=True)
+    )
     html: str | None = flag(None, "Also write a page with the figures.", kind=str)
     json: bool = flag(False, "Print JSON.")
 
@@ -55,7 +59,7 @@ class InspectFlags:
 def inspect(network: NetworkFlags, model: ModelFlags, ask: InspectFlags) -> None:
     """What batch norm does to a module's signals, gradients and landscape: instruments on one batch, or a few.
 
-    The module is left as it was, in the mode in which it trains; what an instrument cannot say of it is one line, and
+    A module in eval mode is put into training mode first. What an instrument cannot say of a module is one line, and
     the others go on.
     """
     names = _names(ask.what)
@@ -64,8 +68,9 @@ def inspect(network: NetworkFlags, model: ModelFlags, ask: InspectFlags) -> None
         checked_target(ask.html)
     given, data = model.read(network)
     batches = data.batches(batch_size_for(data.samples_used, ask.batch_size), model.seed)
+    module = as_builder(given)(model.seed)
     subject = Subject(
-        as_builder(given)(model.seed),
+        module if module.training else module.train(),
         [batches[i] for i in range(min(len(batches), ask.batches))],
         loss,
         ask.statistics,

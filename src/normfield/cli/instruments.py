@@ -1,4 +1,4 @@
-"""What ``normfield inspect`` can ask of a module: each instrument by name, with what it says in a line."""
+"""What ``normfield inspect`` can ask of a module: each instrument by its name in Python, with what it shows."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class Instrument:
 
 INSTRUMENTS: Mapping[str, Instrument] = {
     "signals": Instrument("Signal and gradient by layer", lambda s: nf.signals(*s.first, s.loss, **s.how)),
-    "channels": Instrument(
+    "channel_moments": Instrument(
         "Channel means and variances by depth", lambda s: nf.channel_moments(*s.first, **s.how)
     ),
-    "outputs": Instrument(
+    "output_gradients": Instrument(
         "Gradients at the outputs, samples by classes",
         lambda s: nf.output_gradients(*s.first, s.loss, **s.how),
     ),
-    "coherence": Instrument(
+    "gradient_coherence": Instrument(
         "Whether samples' gradients add up or cancel",
         lambda s: nf.gradient_coherence(*s.first, s.loss, **s.how),
     ),
@@ -66,22 +66,24 @@ INSTRUMENTS: Mapping[str, Instrument] = {
         "The loss along its gradient",
         lambda s: nf.landscape(*s.first, s.loss, learning_rate=s.learning_rate, **s.how),
     ),
-    "inequality": Instrument(
+    "gradient_inequality": Instrument(
         "What batch norm takes off the gradient",
         lambda s: nf.gradient_inequality(*s.first, s.loss, seed=s.seed),
     ),
-    "noise": Instrument("Gradient noise", lambda s: nf.gradient_noise(s.module, s.batches, s.loss, **s.how)),
-    "percentiles": Instrument(
+    "gradient_noise": Instrument(
+        "Gradient noise", lambda s: nf.gradient_noise(s.module, s.batches, s.loss, **s.how)
+    ),
+    "input_percentiles": Instrument(
         "Percentiles of what layers are given", lambda s: nf.input_percentiles(*s.first, **s.how)
     ),
-    "shift": Instrument(
+    "gradient_shift": Instrument(
         "Gradient shift: what the layers before do to a layer's gradient",
         lambda s: nf.gradient_shift(*s.first, s.loss, learning_rate=s.learning_rate, **s.how),
     ),
-    "invariance": Instrument(
+    "scale_invariance": Instrument(
         "Weights whose scale changes nothing", lambda s: nf.scale_invariance(*s.first, s.loss, **s.how)
     ),
-    "drift": Instrument(
+    "statistics_drift": Instrument(
         "Running statistics beside exact ones",
         lambda s: nf.statistics_drift(s.module, s.batches, s.loss, seed=s.seed),
     ),

@@ -46,11 +46,11 @@ class Batches(Sequence[Pair]):
     def __getitem__(self, index: int) -> Pair: ...
 
     @overload
-    def __getitem__(self, index: slice) -> tuple[Pair, ...]: ...
+    def __getitem__(self, index: slice) -> list[Pair]: ...
 
-    def __getitem__(self, index: int | slice) -> Pair | tuple[Pair, ...]:
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
         if isinstance(index, slice):
-            return tuple(self[i] for i in range(len(self))[index])
+            return [self[i] for i in range(len(self))[index]]  # a tuple of two could be one pair
         start = range(0, len(self.order), self.batch_size)[index]
         chosen = self.order[start : start + self.batch_size]
         return taken(self.inputs, chosen), taken(self.targets, chosen)

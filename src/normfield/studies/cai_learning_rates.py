@@ -135,7 +135,7 @@ def _effective_figure(rows: Rows) -> Figure:
         log_x=True,
         log_y=True,
         marks=[Mark(2.0, "limit of stability", "y")],
-        title="With batch norm the step becomes stable at every learning rate",
+        title="Where the effective step ends, by learning rate",
         caption="At the last step; without batch norm the step is ε itself, drawn as far as it does not diverge.",
     )
 
@@ -156,7 +156,7 @@ def _needed_figure(rows: Rows) -> Figure:
         f"steps until {TOLERANCE:g} of the loss is left",
         log_x=True,
         log_y=True,
-        title="Decades of learning rates work with batch norm, one without",
+        title="Which learning rates work, with batch norm and without",
     )
 
 

@@ -100,7 +100,7 @@ def _draw(rows: Rows) -> tuple[Figure, ...]:
         log_x=True,
         log_y=True,
         marks=[Mark(1.0, "the bound", "y")],
-        title="Normalised steps stay below Kohler's bound at every condition",
+        title="Normalised steps beside Kohler's bound, by condition number",
         caption="(ρ_t − ρ*)/((1 − 1/κ)^{2t}(ρ₀ − ρ*)) at the last step above round-off; one point per problem.",
     )
     speed = lines(
@@ -112,7 +112,7 @@ def _draw(rows: Rows) -> tuple[Figure, ...]:
         "1 − factor of the error per step",
         log_x=True,
         log_y=True,
-        title="They are faster than the bound, since the slowest direction is often not the one that is left",
+        title="Rate by rate beside the bound: the slowest direction is often not the one that is left",
     )
     return ratio, speed
 

@@ -85,7 +85,7 @@ class FussCatalan:
         return (self.factors + 1) * (1 + 1 / self.factors) ** self.factors
 
     def moment(self, order: int) -> float:
-        """E x^k = C((M + 1)k, k)/(Mk + 1), the Fuss–Catalan number, for k = 0, 1, ….
+        """E x^k = C((M + 1)k, k)/(Mk + 1), the Fuss–Catalan number, for k = 0, 1, …; infinite above float64's range.
 
         Raises
         ------
@@ -95,7 +95,10 @@ class FussCatalan:
         if isinstance(order, bool) or not isinstance(order, int) or order < 0:
             raise InvalidInput(expected="order as a whole number of at least 0", got=repr(order))
         top = (self.factors + 1) * order
-        return float(math.comb(top, order) // (self.factors * order + 1))
+        try:
+            return float(math.comb(top, order) // (self.factors * order + 1))
+        except OverflowError:
+            return math.inf
 
     @property
     def moments(self) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from normfield.data import DataSet, load
 from normfield.data.random_state import seeded_random_state
@@ -64,5 +65,11 @@ def _called(build: Callable, seed: int) -> nn.Module:
             expected="build(seed) to return a torch.nn.Module",
             got=type(model).__name__,
             instead="return the module itself",
+        )
+    if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
+        raise InvalidInput(
+            expected="build(seed) to return a module with initialised parameters",
+            got="a lazy one",
+            instead="run one forward pass through it in build",
         )
     return copy.deepcopy(model)

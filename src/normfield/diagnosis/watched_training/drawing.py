@@ -20,14 +20,21 @@ MOST_NAMES = 26
 STEP = "training step"
 
 
-def last(record: MonitorRecord, instrument: str, quantity: str, layer: str | None = None) -> float | None:
-    """The last finite value; None where there is none."""
+def last_with_step(
+    record: MonitorRecord, instrument: str, quantity: str, layer: str | None = None
+) -> tuple[int, float] | None:
+    """The last finite value and the step at which it was measured; None where there is none."""
     if not record.has(instrument, quantity, layer):
         return None
-    finite = [
-        value for value in record.curve(instrument, quantity, layer)[1].tolist() if math.isfinite(value)
-    ]
+    steps, values = (each.tolist() for each in record.curve(instrument, quantity, layer))
+    finite = [pair for pair in zip(steps, values, strict=True) if math.isfinite(pair[1])]
     return finite[-1] if finite else None
+
+
+def last(record: MonitorRecord, instrument: str, quantity: str, layer: str | None = None) -> float | None:
+    """The last finite value; None where there is none."""
+    found = last_with_step(record, instrument, quantity, layer)
+    return None if found is None else found[1]
 
 
 def curves(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from normfield.diagnosis.watched_training.drawing import last
+from normfield.diagnosis.watched_training.drawing import last, last_with_step
 from normfield.diagnosis.watched_training.opening import at_the_edge, edge_values
 from normfield.report import Finding, format_number
 from normfield.train.monitoring import MonitorRecord
@@ -50,15 +50,19 @@ def _loss(record: MonitorRecord) -> Iterator[Finding]:
 
 
 def _edge(record: MonitorRecord) -> Iterator[Finding]:
-    ended = at_the_edge(record)
-    if ended is None:
+    latest = at_the_edge(record)
+    if latest is None:
         return
-    highest = max(value for value in edge_values(record) if math.isfinite(value))
-    if ended > 1:
-        sentence = "The learning rate ended above the largest one at which the sharpest mode settles."
-        yield Finding("warning", sentence, ended, "η·Λ/2 at the last measurement")
+    step, value = latest
+    highest = max(value for _, value in edge_values(record))
+    if value > 1:
+        sentence = f"At step {step:,} the learning rate was above the largest one at which the sharpest mode settles."
+        yield Finding("warning", sentence, value, "η·Λ/2 at the last measurement")
     elif highest < FAR_FROM_THE_EDGE:
-        sentence = "The learning rate stayed far below the edge of stability; a larger one is worth a try."
+        sentence = (
+            "Wherever it was measured, the learning rate was far below the edge of stability; a larger one is worth a "
+            "try."
+        )
         yield Finding("note", sentence, highest, "largest η·Λ/2 seen")
 
 
@@ -79,9 +83,13 @@ def _signals(record: MonitorRecord) -> Iterator[Finding]:
             f"layers, most of them in {worst}."
         )
         yield Finding("warning", sentence, many[worst], "part of the units")
-    growth = last(record, "signals", "gradient_growth")
-    if growth is not None and growth > FAST_GROWTH:
-        sentence = "Going backwards, the gradient still grows fast from layer to layer: the first layers get the most."
+    latest = last_with_step(record, "signals", "gradient_growth")
+    if latest is not None and latest[1] > FAST_GROWTH:
+        step, growth = latest
+        sentence = (
+            f"At step {step:,}, going backwards, the gradient grew fast from layer to layer: the first layers got the "
+            "most."
+        )
         yield Finding("warning", sentence, growth, "factor per layer")
 
 

@@ -12,23 +12,25 @@ from normfield.train.monitoring import MonitorRecord
 def statement(record: MonitorRecord) -> Statement:
     """How the loss went, where the learning rate stood, and what watching cost."""
     edge = at_the_edge(record)
-    stood = (
-        "" if edge is None else f" The learning rate ended at {format_number(edge)} of the edge of stability."
-    )
+    stood = ""
+    if edge is not None:
+        step, value = edge
+        stood = f" At step {step:,} the learning rate was {format_number(value)} of the edge of stability."
     return Statement(_course(record), f"{stood} {_cost(record)}".strip())
 
 
-def at_the_edge(record: MonitorRecord) -> float | None:
-    """The last η·Λ/2, as the optimizer steps where that is known; None where none is finite."""
-    found = [value for value in edge_values(record) if math.isfinite(value)]
+def at_the_edge(record: MonitorRecord) -> tuple[int, float] | None:
+    """The last measurement of η·Λ/2 that is finite, and its step; None where there is none."""
+    found = edge_values(record)
     return found[-1] if found else None
 
 
-def edge_values(record: MonitorRecord) -> list[float]:
-    """η·Λ/2 at every measurement, as the optimizer steps where that is known."""
+def edge_values(record: MonitorRecord) -> list[tuple[int, float]]:
+    """Steps and finite values of η·Λ/2, as the optimizer steps where that is known."""
     for quantity in ("preconditioned_sharpness_times_rate", "sharpness_times_rate"):
         if record.has("edge", quantity):
-            return record.curve("edge", quantity)[1].tolist()
+            steps, values = (each.tolist() for each in record.curve("edge", quantity))
+            return [pair for pair in zip(steps, values, strict=True) if math.isfinite(pair[1])]
     return []
 
 
@@ -81,15 +83,16 @@ def _edge_card(record: MonitorRecord) -> Card | None:
     edge = at_the_edge(record)
     if edge is None:
         return None
+    step, value = edge
     largest = last(record, "edge", "largest_eigenvalue")
-    note = "Above 1 the largest mode no longer settles." if edge > 1 else "Below 1 every mode settles."
+    note = "Above 1 the largest mode no longer settles." if value > 1 else "Below 1 every mode settles."
     return Card(
         "Learning rate over its limit",
-        edge,
-        unit="η·Λ/2, 1 is the edge of stability",
+        value,
+        unit=f"η·Λ/2 at step {step:,}, 1 is the edge of stability",
         detail="" if largest is None else f"λ_max {format_number(largest, 4)}",
         note=note,
-        tone="caution" if edge > 1 else "plain",
+        tone="caution" if value > 1 else "plain",
     )
 
 

@@ -114,16 +114,23 @@ class MonitorRecord:
             Nothing of that name was found.
         """
         if not self.has(instrument, quantity, layer):
-            known = dict.fromkeys(f"{name} {found}" for name, found, _ in self._curves)
-            raise InvalidInput(
-                expected=f"something that was measured: {', '.join(known) or 'nothing was'}",
-                got=f"{instrument}, {quantity}" + ("" if layer is None else f", {layer}"),
-            )
+            raise self._nothing_of(instrument, quantity, layer)
         if instrument == TRAINING:
             told = [(step, value) for step, value in enumerate(self._told()[quantity]) if value is not None]
             return np.array([step for step, _ in told]), np.array([value for _, value in told])
         steps, values = self._curves[instrument, quantity, layer]
         return np.array(steps), np.array(values)
+
+    def _nothing_of(self, instrument: str, quantity: str, layer: str | None) -> InvalidInput:
+        """What there is instead: layers of the quantity, or quantities."""
+        got = f"{instrument}, {quantity}" + ("" if layer is None else f", {layer}")
+        layers = [f'"{name}"' for name in self.layers(instrument, quantity)]
+        if layers:
+            return InvalidInput(expected=f"layer= with one of {', '.join(layers)}", got=got)
+        known = dict.fromkeys(f"{name} {found}" for name, found, _ in self._curves)
+        return InvalidInput(
+            expected=f"something that was measured: {', '.join(known) or 'nothing was'}", got=got
+        )
 
     def _told(self) -> dict[str, tuple[float | None, ...]]:
         return {"loss": self.losses, "learning_rate": self.learning_rates}
