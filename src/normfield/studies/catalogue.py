@@ -24,6 +24,7 @@ _NAMES = (
     "kernel-against-measurement",
     "kohler-halfspaces",
     "kohler-least-squares",
+    "kohler-networks",
     "ntk-spectrum",
     "santurkar-landscape",
     "santurkar-linear-network",
