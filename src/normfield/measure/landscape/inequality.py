@@ -16,13 +16,13 @@ from normfield.measure.landscape.normed_calls import named_apart, normed_calls
 from normfield.measure.landscape.theorems import both_theorems
 from normfield.measure.matrix.prepared import check_count
 from normfield.measure.subject.function import differentiable
-from normfield.measure.subject.modes import batch_norms
+from normfield.measure.subject.modes import batch_normalised, batch_norms
 from normfield.measure.subject.one_batch import OneBatch, one_batch
 
 
 def _chosen(model: nn.Module, layers: Any) -> dict[str, _BatchNorm]:
-    """All batch norms, or those that were named."""
-    found = batch_norms(model)
+    """All batch norms that normalise by the batch, or those that were named."""
+    found = batch_normalised(model)
     if layers is None:
         return found
     names = (
@@ -33,10 +33,16 @@ def _chosen(model: nn.Module, layers: Any) -> dict[str, _BatchNorm]:
         known = ", ".join(map(repr, list(found)[:4])) or "none"
         raise InvalidInput(
             expected="layers as names of batch norms",
-            got=repr(strange[0]) if strange else "no name",
+            got=_words(model, strange[0]) if strange else "no name",
             instead=f"leave it out for all; this module has {known}{', …' if len(found) > 4 else ''}",
         )
     return {name: found[name] for name in names}
+
+
+def _words(model: nn.Module, name: Any) -> str:
+    """A name that is none of them, and what it is where it is nearly one."""
+    near = name in batch_norms(model)
+    return f"{name!r}, which is in eval mode and does not read the batch" if near else repr(name)
 
 
 def _measured(subject: OneBatch, layers: dict[str, _BatchNorm], units: int | None) -> list[LayerInequality]:
@@ -80,11 +86,12 @@ def gradient_inequality(
     Parameters
     ----------
     model : nn.Module
-        Left as it is found. Batch norms normalise by the batch.
+        Left as it is found. Batch norms normalise by the batch; one in eval mode inside a model in training mode keeps
+        its running statistics, the theorems say nothing of it, and it is left out.
     batch : pair (inputs, targets)
     loss : "squared", "cross_entropy", nn.MSELoss, nn.CrossEntropyLoss, or callable(outputs, targets) -> scalar
     layers : sequence of str, optional
-        Names of batch norms; all by default.
+        Names of batch norms that normalise by the batch; all of them by default.
     units : int or None
         For how many units of each layer, those with the largest ‖ĝ‖, the curvature is measured: three products with
         a Hessian each. None: for all.

@@ -133,7 +133,7 @@ class CurvatureOperator:
             )
         given = vectors.detach().to(self.device, self.dtype)
         self._found.require_same()
-        with self._measured.in_place(), self._found.modes_again():
+        with self._found.modes_again(), self._measured.in_place():
             if given.dim() == 1:
                 return self._matrix.product(given)
             columns = [self._matrix.product(column.contiguous()) for column in given.T]

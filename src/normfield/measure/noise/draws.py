@@ -11,7 +11,7 @@ from torch import Tensor
 from normfield.errors import InvalidInput
 from normfield.measure.subject.batches import Batch
 from normfield.measure.subject.losses import CrossEntropy, Squared
-from normfield.measure.subject.modes import batch_norms
+from normfield.measure.subject.modes import batch_normalised
 from normfield.measure.subject.objective import Objective
 from normfield.samples import mapped
 
@@ -110,7 +110,7 @@ def _agrees(measured: Objective, way: Way) -> bool:
 
 def _way(measured: Objective) -> tuple[Way | None, str]:
     """How to take samples apart; None with the reason where they cannot be."""
-    if measured.statistics != "running" and batch_norms(measured.function.model):
+    if batch_normalised(measured.function.model, measured.statistics):
         return None, "with batch norm a sample has no gradient of its own"
     for way in (_vectorised, _one_by_one):
         if _agrees(measured, way):

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from normfield.errors import InvalidInput
+from normfield.measure.subject.modes import batch_normalised
 
 
-def _values(model: nn.Module, with_batch_norms: bool) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers by name; those of batch norms' running statistics only where they are read."""
+def _values(model: nn.Module, unread: frozenset[str]) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by name, but for the buffers of batch norms that do not read them."""
     yield from model.named_parameters()
     for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and not with_batch_norms:
+        if name in unread:
             continue
         for key, buffer in module.named_buffers(recurse=False):
             yield (f"{name}.{key}" if name else key), buffer
@@ -34,8 +34,8 @@ class AsFound:
     Attributes
     ----------
     model : nn.Module
-    reads_running : bool
-        Whether running statistics of batch norms count.
+    unread : frozenset of str
+        Batch norms that normalise by the batch: their running statistics do not count.
     values : dict
         Copies of parameters and buffers.
     trainable : tuple of str
@@ -44,7 +44,7 @@ class AsFound:
     """
 
     model: nn.Module
-    reads_running: bool
+    unread: frozenset[str]
     values: dict[str, Tensor]
     trainable: tuple[str, ...]
     modes: dict[nn.Module, bool]
@@ -52,14 +52,14 @@ class AsFound:
     @classmethod
     def of(cls, model: nn.Module, statistics: str) -> AsFound:
         """Copy what the measured function depends on."""
-        reads_running = statistics == "running"
-        values = {name: tensor.detach().clone() for name, tensor in _values(model, reads_running)}
+        unread = frozenset(batch_normalised(model, statistics))
+        values = {name: tensor.detach().clone() for name, tensor in _values(model, unread)}
         modes = {module: module.training for module in model.modules()}
-        return cls(model, reads_running, values, _trainable(model), modes)
+        return cls(model, unread, values, _trainable(model), modes)
 
     def require_same(self) -> None:
         """Refuse a model whose values, or whose choice of trainable parameters, have changed since."""
-        now = dict(_values(self.model, self.reads_running))
+        now = dict(_values(self.model, self.unread))
         changed = [name for name in now.keys() | self.values.keys() if not self._holds(name, now)]
         if changed:
             words = f"other values of {min(changed)!r}"

@@ -62,6 +62,22 @@ def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
 
 
+def _keeps_running(model: nn.Module, layer: _BatchNorm) -> bool:
+    """Whether it alone was put into eval mode, as in fine-tuning; a whole model in eval mode is none of that."""
+    has_running = layer.running_mean is not None and layer.running_var is not None
+    return model.training and not layer.training and has_running
+
+
+def batch_normalised(model: nn.Module, statistics: str = "batch") -> dict[str, _BatchNorm]:
+    """Those of the module's batch norms that normalise by the batch under these statistics, by name.
+
+    Under "running" none; else all but those that are in eval mode inside a module in training mode.
+    """
+    if statistics == "running":
+        return {}
+    return {name: layer for name, layer in batch_norms(model).items() if not _keeps_running(model, layer)}
+
+
 def _check(layers: dict[str, _BatchNorm], statistics: str) -> None:
     for name, layer in layers.items():
         if type(layer).forward not in _TORCH_FORWARDS:
@@ -78,17 +94,17 @@ def _check(layers: dict[str, _BatchNorm], statistics: str) -> None:
             )
 
 
-def _check_ghosts(layers: dict[str, _BatchNorm], statistics: str) -> None:
+def _check_ghosts(model: nn.Module, statistics: str) -> None:
     if statistics == "running":
         raise InvalidInput(
             expected='statistics="batch" or "frozen" with a ghost_batch_size',
             got='"running"',
             instead="leave ghost_batch_size out: running statistics know no batch",
         )
-    if not layers:
+    if not batch_normalised(model, statistics):
         raise InvalidInput(
             expected="a model with batch norm for a ghost_batch_size",
-            got="one without",
+            got="one whose batch norms are all in eval mode" if batch_norms(model) else "one without",
             instead="leave it out",
         )
 
@@ -100,7 +116,9 @@ def batch_norm_statistics(
     """While open, every batch norm of the model normalises by the chosen statistics and writes no buffer.
 
     Only the instances' ``forward`` is replaced, and it is put back, also when the body raises; the mode (train or
-    eval) of every submodule stays as it is.
+    eval) of every submodule stays as it is. Of a model in training mode, a batch norm that is itself in eval mode, as
+    in fine-tuning, keeps its running statistics under "batch" and "frozen" too, since so the model trains. Of a model
+    in eval mode as a whole every batch norm normalises as asked.
 
     With a ghost batch size g, each group of g consecutive samples has its own statistics [Hoffer]. Where samples
     meet in batch norms only, the outputs are then those of the groups one by one, and a loss that is the mean over
@@ -122,11 +140,12 @@ def batch_norm_statistics(
     """
     if statistics not in _FORWARDS:
         raise InvalidInput(expected=f"statistics one of {', '.join(STATISTICS)}", got=repr(statistics))
-    layers = batch_norms(model)
+    layers, by_batch = batch_norms(model), batch_normalised(model, statistics)
     _check(layers, statistics)
     normalise = _FORWARDS[statistics]
     if ghost_batch_size is not None:
-        _check_ghosts(layers, statistics)
+        _check_ghosts(model, statistics)
         normalise = partial(_by_group, normalise, ghost_batch_size)
-    with replaced("forward", {layer: partial(normalise, layer) for layer in layers.values()}):
+    chosen = {layer: normalise if name in by_batch else _by_running for name, layer in layers.items()}
+    with replaced("forward", {layer: partial(forward, layer) for layer, forward in chosen.items()}):
         yield

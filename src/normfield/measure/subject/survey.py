@@ -13,7 +13,7 @@ from normfield.errors import InvalidInput
 from normfield.measure.subject.batches import Batch, Batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.losses import GeneralLoss, Loss
-from normfield.measure.subject.modes import batch_norms
+from normfield.measure.subject.modes import batch_normalised
 from normfield.measure.subject.precision import HalfPrecisionWatch
 from normfield.measure.subject.randomness import has_drawn
 from normfield.measure.subject.structured import OnStructure, OutputLayout
@@ -96,7 +96,7 @@ def _check_precision(function: ModelFunction, batch: Batch) -> Tensor:
 
 def check_batch_size(function: ModelFunction, batches: Batches, statistics: str) -> None:
     smallest = min(batch.samples for batch in batches.items)
-    if smallest < 2 and statistics != "running" and batch_norms(function.model):
+    if smallest < 2 and batch_normalised(function.model, statistics):
         raise InvalidInput(
             expected=f'batches of at least 2 samples for a model with batch norm and statistics="{statistics}"',
             got=f"a batch of {smallest}",
@@ -113,7 +113,7 @@ def _check_ghost_rows(function: ModelFunction, batch: Batch) -> None:
 
     handles = [
         layer.register_forward_pre_hook(partial(note, name))
-        for name, layer in batch_norms(function.model).items()
+        for name, layer in batch_normalised(function.model).items()
     ]
     try:
         tensor_outputs(function, batch)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from normfield.errors import InvalidInput, NumericalFailure
 from normfield.measure.subject.batches import Batch, Batches
 from normfield.measure.subject.function import ModelFunction
-from normfield.measure.subject.modes import batch_norm_statistics, batch_norms
+from normfield.measure.subject.modes import batch_norm_statistics, batch_normalised
 from normfield.measure.subject.survey import survey
 from normfield.measure.subject.untouched import untouched
 from normfield.measure.tangent_kernel.ntk_result import EmpiricalNTK
@@ -189,7 +189,7 @@ def empirical_ntk(
         against = given if other is None else _read_other(function, other, statistics, outputs)
         sides = (count(given), count(against))
         _check_memory(function, chosen, sides, 1 if trace_outputs else outputs)
-        meet = statistics != "running" and bool(batch_norms(function.model))
+        meet = bool(batch_normalised(function.model, statistics))
         left = rows_of(function, given, meet, torch.Generator().manual_seed(seed))
         right = (
             left if other is None else rows_of(function, against, meet, torch.Generator().manual_seed(seed))
