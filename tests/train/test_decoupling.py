@@ -163,7 +163,9 @@ def test_a_network_learns_and_every_evaluation_is_counted(monkeypatch):
             return original(self, z)
 
         monkeypatch.setattr(Unit, name, counted)
-    run = nf.train_decoupled(_network(), (x, y / 5), steps=4, halvings=4)
+    told: list[str] = []
+    run = nf.train_decoupled(_network(), (x, y / 5), steps=4, halvings=4, progress=told.append)
+    assert [line.split(":")[0] for line in told] == [f"sweep {k} of 4" for k in (1, 2, 3, 4)]
     assert run.losses[-1] < 0.5 * run.losses[0]
     assert calls["bends"] == run.visits == 4 * 9
     assert run.gradient_evaluations[-1] == sum(calls.values())

@@ -33,6 +33,7 @@ def train_decoupled(
     steps: int = 20,
     halvings: int = 8,
     seed: int = 0,
+    progress: Callable[[str], object] | None = None,
 ) -> DecoupledRun:
     r"""Train a network without a learning rate: each unit's direction by a normalised step, its length by bisection.
 
@@ -60,6 +61,8 @@ def train_decoupled(
         T_s, of each bisection.
     seed : int
         Given to ``build``; nothing else is drawn.
+    progress : callable, optional
+        Told of every finished sweep in a line.
 
     Returns
     -------
@@ -102,7 +105,7 @@ def train_decoupled(
         layers = trained_layers(model, prepared.inputs)
         objective = Objective(model, prepared.loss.function, prepared.inputs, prepared.targets)
         _check_lengths(objective, layers)
-        found = _trained(objective, layers, steps, halvings)
+        found = _trained(objective, layers, steps, halvings, progress or _untold)
     test = measured(model, objective.loss, prepared.test, prepared.labelled) if prepared.test else None
     return DecoupledRun(
         model=model,
@@ -118,16 +121,23 @@ def train_decoupled(
     )
 
 
-def _trained(objective: Objective, layers: list[Layer], steps: int, halvings: int) -> dict[str, Any]:
+def _untold(_: str) -> None:
+    """Where nobody listens."""
+
+
+def _trained(
+    objective: Objective, layers: list[Layer], steps: int, halvings: int, tell: Callable[[str], object]
+) -> dict[str, Any]:
     losses, spent, all_lengths = [objective.value()], [0], [lengths(objective, layers)]
     step_sizes, rises = [], 0
-    for _ in range(steps):
+    for number in range(1, steps + 1):
         visits = swept(objective, layers, halvings)
         losses.append(objective.value())
         spent.append(objective.gradient_evaluations)
         all_lengths.append(lengths(objective, layers))
         step_sizes.append([visit.step_size for visit in visits])
         rises += sum(visit.rose for visit in visits)
+        tell(f"sweep {number} of {steps}: loss {losses[-1]:.3g}, {spent[-1]:,} gradient evaluations")
     return {
         "losses": np.array(losses),
         "gradient_evaluations": np.array(spent),
