@@ -116,7 +116,7 @@ def test_operations_in_place_do_not_reach_what_is_measured(frozen):
 
 def test_numbers_are_all_that_is_kept_of_the_outputs():
     model = nn.Sequential(*[layer for _ in range(6) for layer in (nn.Linear(30, 30), nn.Tanh())])
-    with affine_calls(model) as calls:
+    with affine_calls(model, 50) as calls:
         model(normal(50, 30).float()).sum().backward()
     assert len(calls) == 6
     assert calls[0].gradient.norm > 0

@@ -35,7 +35,8 @@ def distribution_shift(before: LayerInputs, after: LayerInputs, *, bins: int = 1
     Bias and standard errors come from leaving groups of samples out in turn (a jackknife): out of both snapshots
     at once where they are of the same samples, of one at a time where not. The bias, which falls as 1/samples, is
     taken off both divergences. The other three are absolute values, hence too large by about their standard error
-    where nothing has moved and the samples are not the same.
+    where nothing has moved and the samples are not the same. Where a layer's samples cannot be told apart
+    (`LayerInput.samples_apart`), there is neither: errors and bias are NaN, and no bias is taken off.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def _check_layers(before: Sequence[LayerInput], after: Sequence[LayerInput]) -> 
             instead="give layer_inputs the same layers both times",
         )
     for old, new in zip(before, after, strict=True):
-        same = (old.units, old.positions) == (new.units, new.positions)
+        same = (old.units, old.positions, old.samples_apart) == (new.units, new.positions, new.samples_apart)
         kept = np.array_equal(old.kept_units, new.kept_units) and np.array_equal(
             old.kept_positions, new.kept_positions
         )
@@ -120,6 +121,8 @@ def _compared(old: LayerInput, new: LayerInput, bins: int, same_samples: bool) -
     varying = _varying(q) & _varying(p)
     constant = int((~varying).sum())
     found = _distances(_only(q, varying), _only(p, varying), ways, bins) if varying.any() else (_NONE,) * 5
+    if not old.samples_apart:
+        found = tuple(map(_without_errors, found))
     kl, gaussian, distance, mean, deviation = found
     return LayerShift(
         name=old.name,
@@ -165,3 +168,8 @@ def _distances(q: Grouped, p: Grouped, ways: Ways, bins: int) -> tuple[Jackknife
         np.abs(np.log(new[1] / old[1])) / 2,
     )
     return tuple(Jackknifed.of(values.mean(1), ways) for values in by_unit)
+
+
+def _without_errors(found: Jackknifed) -> Jackknifed:
+    """Rows of which nobody knows the sample say nothing of bias and error."""
+    return Jackknifed(found.value, math.nan, math.nan)

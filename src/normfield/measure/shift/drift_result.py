@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure as PlotlyFigure
 
-_NO_NUMBER = "a layer whose units are all constant before or after has no distances; one sample has no errors"
+_NO_NUMBER = (
+    "a layer whose units are all constant before or after has no distances; one sample, or samples that cannot be told "
+    "apart, have no errors"
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class LayerShift:
         Left out, because they do not vary before or after.
     kl, kl_error : float
         Kullback–Leibler divergence of histograms, D(after ‖ before) in nats, its bias taken off: it may be a little
-        below 0.
+        below 0. Errors and bias are NaN, and nothing is taken off, where samples cannot be told apart.
     kl_bias : float
         What was taken off.
     gaussian_kl, gaussian_kl_error : float
@@ -138,7 +142,8 @@ _DRAWN = (("kl", "of histograms"), ("gaussian_kl", "of Gaussian fits"))
 def _line(layer: LayerShift) -> str:
     if not layer.units:
         return f"{layer.name}: all {layer.constant_units} units are constant before or after"
+    error = "without error bar" if math.isnan(layer.kl_error) else f"± {layer.kl_error:.1g}"
     return (
-        f"{layer.name}: KL {layer.kl:.3g} ± {layer.kl_error:.1g} nats (Gaussian {layer.gaussian_kl:.3g}), "
+        f"{layer.name}: KL {layer.kl:.3g} {error} nats (Gaussian {layer.gaussian_kl:.3g}), "
         f"W1 {layer.wasserstein:.3g} σ, mean {layer.mean_drift:.3g} σ, |ln σ′/σ| {layer.deviation_drift:.3g}"
     )

@@ -100,5 +100,5 @@ class Jackknifed:
 
     @property
     def corrected(self) -> float:
-        """The value without its bias."""
-        return self.value - self.bias
+        """The value without its bias, as far as that is known."""
+        return self.value if math.isnan(self.bias) else self.value - self.bias

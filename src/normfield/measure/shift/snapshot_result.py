@@ -25,13 +25,16 @@ class LayerInput:
     name, kind : str
         The layer's name in the module, with the call's number where there are more, and its class.
     units, positions : int
-        N units (features or channels), and at how many positions each sample has them.
+        N units (features or channels), and at how many positions each sample, or row, has them.
     values : numpy.ndarray
-        (samples, kept positions, kept units), float32.
+        (samples, kept positions, kept units), float32; (kept rows, 1, kept units) where `samples_apart` is False.
     kept_units, kept_positions : numpy.ndarray
         Which of them `values` holds, ascending.
     mean, standard_deviation : numpy.ndarray
         (N,), over all samples and positions, float64.
+    samples_apart : bool
+        Whether a dimension of the input counts the batch's samples; if none does, as of windows folded into the
+        first, rows stand by themselves.
     """
 
     name: str
@@ -43,6 +46,7 @@ class LayerInput:
     kept_positions: np.ndarray
     mean: np.ndarray
     standard_deviation: np.ndarray
+    samples_apart: bool = True
 
     @property
     def row(self) -> dict[str, Any]:
@@ -57,6 +61,7 @@ class LayerInput:
             "constant_units": int((self.standard_deviation == 0).sum()),
             "kept_units": len(self.kept_units),
             "kept_positions": len(self.kept_positions),
+            "samples_apart": self.samples_apart,
         }
 
 
@@ -134,5 +139,5 @@ def _line(layer: LayerInput) -> str:
     row = layer.row
     return (
         f"{layer.name} ({layer.kind}, {layer.units} units): mean {row['mean']:.3g}, standard deviation "
-        f"{row['standard_deviation']:.3g}"
+        f"{row['standard_deviation']:.3g}{'' if layer.samples_apart else '; samples cannot be told apart'}"
     )

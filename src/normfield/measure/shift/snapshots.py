@@ -21,6 +21,7 @@ from normfield.measure.subject.batches import Batch, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.layer_calls import chosen_layers, numbered, watched_calls
 from normfield.measure.subject.modes import batch_norm_statistics
+from normfield.measure.subject.sample_rows import samples_first
 from normfield.measure.subject.survey import check_batch_size, check_outputs, run_model
 from normfield.measure.subject.untouched import untouched
 from normfield.samples import Samples, leaves
@@ -40,6 +41,11 @@ def layer_inputs(
 
     Of a layer with many units or positions a part is kept, chosen by `seed`, the same at every call: two snapshots
     hold the same units and positions. Means and standard deviations are over all samples and positions.
+
+    The samples of a layer's input are those of the first dimension where it counts as many as the batch; where it does
+    not, those of the only other dimension that does, as in (positions, samples, units). Where there is none, as of
+    windows that are folded into the first dimension, every row is kept by itself, at most samples × `positions` of
+    them, and a comparison gives no error bars.
 
     Parameters
     ----------
@@ -119,11 +125,12 @@ def _has_channels(layer: nn.Module, given: Tensor) -> bool:
     return given.dim() == 3 and isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm)
 
 
-def _rows(given: Tensor, unit: int, samples: int) -> Tensor:
-    """(samples, positions, units); rows that are no multiple of the samples count as samples themselves."""
-    flat = given.movedim(unit, -1)
-    rows = samples if len(flat) % samples == 0 else len(flat)
-    return flat.reshape(rows, -1, flat.shape[-1])
+def _rows(given: Tensor, unit: int, samples: int) -> tuple[Tensor, bool]:
+    """(samples, positions, units) and True; (rows, 1, units) and False where samples cannot be told apart."""
+    apart = samples_first(given, samples, channels_first=unit != given.dim() - 1)
+    if apart is None:
+        return given.movedim(unit, -1).reshape(-1, 1, given.shape[unit]), False
+    return apart.movedim(unit, -1).reshape(samples, -1, given.shape[unit]), True
 
 
 def _chosen(count: int, most: int, seed: int) -> Tensor:
@@ -140,7 +147,9 @@ def _kept(
     unit = 1 if _has_channels(layer, given) else given.dim() - 1
     others = [d for d in range(given.dim()) if d != unit]
     variance, mean = torch.var_mean(given.double(), others, correction=0)
-    rows = _rows(given, unit, samples)
+    rows, apart = _rows(given, unit, samples)
+    if not apart:
+        rows = rows[_chosen(len(rows), most[1] * samples, seed + 2).to(rows.device)]
     units, positions = _chosen(rows.shape[2], most[0], seed), _chosen(rows.shape[1], most[1], seed + 1)
     values = rows[:, positions.to(rows.device)][:, :, units.to(rows.device)]
     return LayerInput(
@@ -153,6 +162,7 @@ def _kept(
         kept_positions=positions.numpy(),
         mean=mean.cpu().numpy(),
         standard_deviation=variance.sqrt().cpu().numpy(),
+        samples_apart=apart,
     )
 
 

@@ -27,6 +27,10 @@ def signals(
     (tr G)²/‖G‖_F² and the orthogonality gap V = ‖G/tr G − 1/m‖_F [Daneshmand 2021]. One forward and one backward
     pass: outputs are looked at as they pass, none is kept.
 
+    The samples of a layer's outputs are those of the first dimension where it counts as many as the batch; where it
+    does not, those of the only other dimension that does, as in (positions, samples, units). Where there is none, as of
+    windows that are folded into the first dimension, what compares samples is None.
+
     A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
 
     Parameters
@@ -67,7 +71,7 @@ def signals(
 def measured(subject: OneBatch, statistics: str) -> LayerSignals:
     """Of a model that is held in place, at the parameters of the subject's function."""
     function = subject.function
-    with affine_calls(function.model) as calls:
+    with affine_calls(function.model, subject.batch.samples) as calls:
         outputs = outputs_of(subject)
     value = loss_of(subject, outputs)
     leaves = [call.leaf for call in calls if call.leaf is not None]

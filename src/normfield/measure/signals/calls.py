@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from normfield.measure.signals.scales import NO_GRADIENT, GradientSize, SignalSize, gradient_size, signal_size
+from normfield.measure.subject.sample_rows import samples_first, with_rows
 
 
 @dataclass(eq=False)
@@ -25,7 +26,7 @@ class AffineCall:
     name, layer
         Its name in the module, and the layer.
     units, positions
-        N, and at how many positions each sample has them.
+        N, and at how many positions each sample has them, on average where samples cannot be told apart.
     signal, gradient
         Sizes of z and of ∂ℓ/∂z.
     leaf
@@ -51,20 +52,24 @@ def is_measured(output: object) -> TypeGuard[Tensor]:
     return isinstance(output, Tensor) and output.is_floating_point() and output.numel() > 0
 
 
-def _as_rows(output: Tensor) -> Tensor:
-    """Outputs (m, …), of one sample where they have no such dimension."""
-    return output[None] if output.dim() == 1 else output
+def _size(z: Tensor, samples: int, channels_first: bool) -> SignalSize:
+    """Without what compares samples where they cannot be told apart."""
+    rows = samples_first(z, samples, channels_first=channels_first)
+    if rows is not None:
+        return signal_size(rows)
+    return replace(signal_size(z[None]), correlation=None, effective_rank=None, orthogonality_gap=None)
 
 
-def _call(name: str, layer: nn.Module, output: Tensor) -> AffineCall:
-    z = _as_rows(output)
-    units = z.shape[1] if isinstance(layer, _ConvNd) else z.shape[-1]
-    return AffineCall(name, layer, units, z[0].numel() // units, signal_size(z))
+def _call(name: str, layer: nn.Module, output: Tensor, samples: int) -> AffineCall:
+    z, is_convolution = with_rows(layer, output), isinstance(layer, _ConvNd)
+    units = z.shape[1 if is_convolution else -1]
+    positions = max(z.numel() // (units * samples), 1)
+    return AffineCall(name, layer, units, positions, _size(z, samples, is_convolution))
 
 
 def _watch_gradient(call: AffineCall, output: Tensor, watched: Tensor) -> None:
     """Sees the derivative by the output as it is now, whatever operations write into it later."""
-    shape = _as_rows(output).shape
+    shape = with_rows(call.layer, output).shape
 
     def take(gradient: Tensor) -> None:
         call.gradient = gradient_size(gradient.reshape(shape), isinstance(call.layer, _ConvNd))
@@ -82,11 +87,11 @@ def _watchable(output: Tensor) -> Tensor | None:
     return base if output.is_contiguous() and base.is_contiguous() else None
 
 
-def _keeping(name: str, calls: list[AffineCall]) -> Callable[..., Tensor | None]:
+def _keeping(name: str, calls: list[AffineCall], samples: int) -> Callable[..., Tensor | None]:
     def keep(layer: nn.Module, _: object, output: object) -> Tensor | None:
         if not is_measured(output):
             return None
-        call = _call(name, layer, output)
+        call = _call(name, layer, output, samples)
         calls.append(call)
         if not output.requires_grad:
             call.leaf = output.requires_grad_()
@@ -98,11 +103,12 @@ def _keeping(name: str, calls: list[AffineCall]) -> Callable[..., Tensor | None]
 
 
 @contextmanager
-def affine_calls(model: nn.Module) -> Iterator[list[AffineCall]]:
-    """While open, every call of an affine layer is noted, in order."""
+def affine_calls(model: nn.Module, samples: int) -> Iterator[list[AffineCall]]:
+    """While open, every call of an affine layer is noted, in order; batches have so many samples."""
     calls: list[AffineCall] = []
     handles = [
-        layer.register_forward_hook(_keeping(name, calls)) for name, layer in affine_layers(model).items()
+        layer.register_forward_hook(_keeping(name, calls, samples))
+        for name, layer in affine_layers(model).items()
     ]
     try:
         yield calls

@@ -19,6 +19,7 @@ from normfield.measure.signals.terms import agreement, is_split
 from normfield.measure.subject.function import differentiable
 from normfield.measure.subject.layer_calls import numbered
 from normfield.measure.subject.one_batch import OneBatch
+from normfield.measure.subject.sample_rows import samples_first, with_rows
 
 
 def gradient_coherence(
@@ -66,7 +67,7 @@ def gradient_coherence(
     """
     with opened(model, batch, loss, statistics, seed) as subject:
         calls = _passed(subject)
-        layers = tuple(_coherence(call) for call in calls if not call.left_out)
+        layers = tuple(_coherence(call, subject.batch.samples) for call in calls if not call.left_out)
     left_out = {call.name: call.left_out for call in calls if call.left_out}
     return GradientCoherence(layers, left_out, subject.batch.samples, subject.loss.name, statistics)
 
@@ -139,19 +140,22 @@ def _why_not(layer: nn.Module) -> str:
     return "" if weight.requires_grad else "its weights are frozen"
 
 
-def _coherence(call: _Call) -> LayerCoherence:
-    a, d = call.given, at_least_float32(call.gradient)
-    if d.dim() == 1:
-        a, d = a[None], d[None]
+def _coherence(call: _Call, samples: int) -> LayerCoherence:
+    a, d = (with_rows(call.layer, values) for values in (call.given, at_least_float32(call.gradient)))
+    is_convolution = isinstance(call.layer, _ConvNd)
+    d_rows = samples_first(d, samples, channels_first=is_convolution)
+    a_rows = samples_first(a, samples, channels_first=is_convolution)
+    if d_rows is not None and a_rows is not None:
+        a, d = a_rows, d_rows
     weight = torch.zeros(call.layer.get_parameter("weight").shape, dtype=d.dtype, device=d.device)
     found = agreement(call.layer, weight, a.to(d), d)
-    units = d.shape[1 if isinstance(call.layer, _ConvNd) else -1]
+    units = d.shape[1 if is_convolution else -1]
     return LayerCoherence(
         name=call.name,
         kind=type(call.layer).__name__,
         weights=weight.numel(),
         terms=d.numel() // units,
         coherence=found.coherence,
-        across_samples=found.across_samples,
+        across_samples=None if d_rows is None else found.across_samples,
         random_signs=found.random_signs,
     )

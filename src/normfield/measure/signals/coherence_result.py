@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure as PlotlyFigure
 
-_MISSING = "a layer that no gradient reaches, or whose inputs are all 0, has no coherence"
+_MISSING = (
+    "a layer that no gradient reaches, or whose inputs are all 0, has no coherence; one of whose outputs no dimension "
+    "counts the batch's samples has none across samples"
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class LayerCoherence:
         Σ_W|Σ_bp t| / Σ_W Σ_bp|t|, from 0 (everything cancels) to 1 (one sign per weight).
     across_samples : float or None
         Σ_W|Σ_b g_b| / Σ_W Σ_b|g_b| with g_b = Σ_p t_bp: the same after each sample's positions were added up.
+        None where no dimension of the layer's outputs counts the batch's samples, as of windows folded into the first.
     random_signs : float or None
         What the coherence of these terms would be if their signs were drawn at random, √(2/π)·Σ_W √(Σ_bp t²) over
         Σ_W Σ_bp|t|; a normal approximation for many terms.
@@ -107,7 +111,7 @@ class GradientCoherence:
             "over samples and positions": [layer.coherence for layer in self.layers],
             "over samples": [layer.across_samples for layer in self.layers],
         }
-        if all(layer.coherence == layer.across_samples for layer in self.layers):
+        if all(layer.across_samples in (None, layer.coherence) for layer in self.layers):
             del drawn["over samples"]
         series = [Series(name, x, y, style="markers", hover=names) for name, y in drawn.items()]
         by_chance = [layer.random_signs for layer in self.layers]
@@ -137,7 +141,8 @@ class GradientCoherence:
 def _line(layer: LayerCoherence) -> str:
     if layer.coherence is None or layer.random_signs is None:
         return f"{layer.name}: no gradient"
+    unclear = ", samples cannot be told apart" if layer.across_samples is None else ""
     return (
         f"{layer.name}: coherence {layer.coherence:.3g} of {layer.terms} terms, "
-        f"{layer.coherence / layer.random_signs:.3g} times that of random signs"
+        f"{layer.coherence / layer.random_signs:.3g} times that of random signs{unclear}"
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MISSING = (
     "growth needs two layers between the first and last, its error three; frozen weights have no gradient; outputs "
-    "that are all 0 have neither correlation nor rank"
+    "that are all 0, or of which no dimension counts the batch's samples, have neither correlation nor rank"
 )
 
 
@@ -41,7 +41,8 @@ class LayerSignal:
     weight, weight_gradient
         ‖W‖ and ‖∂ℓ/∂W‖ of its weights; None where they are frozen or computed from other parameters.
     correlation
-        Mean cosine between the outputs z of two samples; None of one sample, or where a sample's are all 0.
+        Mean cosine between the outputs z of two samples; None of one sample, where a sample's are all 0, or where
+        no dimension of z counts the batch's samples, as of windows folded into the first.
     mean
         E z, over samples, positions and units.
     dead_fraction
@@ -50,10 +51,11 @@ class LayerSignal:
         at γ = 0.
     effective_rank
         (tr G)²/‖G‖_F² of the m × m Gram matrix G = zzᵀ of the samples' outputs, from 1 (all samples alike up to a
-        factor) to m (orthogonal); it never exceeds the rank [Daneshmand 2020]. None where all outputs are 0.
+        factor) to m (orthogonal); it never exceeds the rank [Daneshmand 2020]. None where all outputs are 0, or samples
+        cannot be told apart as above.
     orthogonality_gap
         V = ‖G/tr G − 1/m‖_F = √(1/effective_rank − 1/m), from 0 (orthogonal, of one length) to √(1 − 1/m)
-        [Daneshmand 2021]. None where all outputs are 0.
+        [Daneshmand 2021]. None where the rank is.
     """
 
     name: str
@@ -194,6 +196,8 @@ def _line(layer: LayerSignal) -> str:
     parts = [f"{layer.name}: √(E z²) {layer.root_mean_square:.3g}, ‖∂ℓ/∂z‖ {layer.gradient:.3g}"]
     if layer.effective_rank is not None:
         parts.append(f"rank {layer.effective_rank:.3g}")
+    elif layer.mean_square > 0:
+        parts.append("no rank: samples cannot be told apart")
     if layer.dead_fraction:
         parts.append(f"dead {layer.dead_fraction:.2g}")
     return ", ".join(parts)
