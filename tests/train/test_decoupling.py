@@ -167,8 +167,9 @@ def test_a_network_learns_and_every_evaluation_is_counted(monkeypatch):
     run = nf.train_decoupled(_network(), (x, y / 5), steps=4, halvings=4, progress=told.append)
     assert [line.split(":")[0] for line in told] == [f"sweep {k} of 4" for k in (1, 2, 3, 4)]
     assert run.losses[-1] < 0.5 * run.losses[0]
-    assert calls["bends"] == run.visits == 4 * 9
-    assert run.gradient_evaluations[-1] == sum(calls.values())
+    checked = 1  # before the first sweep, whether the model can be differentiated so
+    assert calls["bends"] - checked == run.visits == 4 * 9
+    assert run.gradient_evaluations[-1] == sum(calls.values()) - checked
     assert run.gradient_evaluations[0] == 0
 
 
@@ -285,6 +286,33 @@ def test_what_cannot_be_trained_so_is_refused_in_one_line(model, words):
     line = str(caught.value)
     assert words in line
     assert len(line.splitlines()) == 1
+
+
+class _OnceOnly(torch.autograd.Function):
+    """A loss by hand, with one derivative backwards and none forwards."""
+
+    @staticmethod
+    def forward(ctx, outputs):
+        ctx.save_for_backward(outputs)
+        return outputs.clone()
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return gradients[0]
+
+
+class _ByHand(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _OnceOnly.apply(x)  # pyright: ignore[reportReturnType]
+
+
+@pytest.mark.parametrize(
+    "model", [nn.Sequential(nn.Linear(5, 1), _ByHand()), nn.Linear(5, 1).to(torch.bfloat16)]
+)
+def test_what_has_no_forward_derivative_or_eigenvalues_is_refused_in_one_line(model):
+    with pytest.raises(InvalidInput, match="expected a model with derivatives forwards") as caught:
+        nf.train_decoupled(model, (_X, _Y), steps=1)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"halvings": 0}, {"halvings": 2.5}, {"seed": -1}])

@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from normfield.data.foreign_errors import described
 from normfield.data.random_state import kept_random_state
 from normfield.errors import InvalidInput
 from normfield.samples import apply
 from normfield.seeds import whole_seed
 from normfield.train.builders import as_builder, data_for
+from normfield.train.decoupling.direction import largest_eigenvalue
 from normfield.train.decoupling.layers import Layer, trained_layers
 from normfield.train.decoupling.result import DecoupledRun
 from normfield.train.decoupling.sweeping import lengths, swept
-from normfield.train.decoupling.unit import Objective
+from normfield.train.decoupling.unit import Objective, Unit
 from normfield.train.evaluation import measured, training_mode
 from normfield.train.losses import as_training_loss
 from normfield.train.prepared import Prepared, prepare
@@ -105,6 +107,7 @@ def train_decoupled(
         layers = trained_layers(model, prepared.inputs)
         objective = Objective(model, prepared.loss.function, prepared.inputs, prepared.targets)
         _check_lengths(objective, layers)
+        _check_derivatives(objective, layers)
         found = _trained(objective, layers, steps, halvings, progress or _untold)
     test = measured(model, objective.loss, prepared.test, prepared.labelled) if prepared.test else None
     return DecoupledRun(
@@ -156,6 +159,23 @@ def _check_outputs(model: nn.Module, prepared: Prepared) -> None:
             got=type(outputs).__name__,
             instead="wrap it in a module that returns that part",
         )
+
+
+def _check_derivatives(objective: Objective, layers: list[Layer]) -> None:
+    """Refuse what cannot be differentiated forwards, and a loss that cannot twice; it costs no counted evaluation."""
+    first = objective.inputs_of(layers[0])
+    trial = Objective(objective.model, objective.loss, objective.inputs, objective.targets)
+    try:
+        Unit(trial, layers[0], 0).bends(first @ layers[0].rows()[0])
+        largest_eigenvalue(first, first.new_ones(len(first)))
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        raise InvalidInput(
+            expected="a model with derivatives forwards and a loss with second ones, in float32 or float64",
+            got=described(error),
+            instead="use other operations, or train with nf.train_ensemble",
+        ) from error
 
 
 def _check_lengths(objective: Objective, layers: list[Layer]) -> None:
