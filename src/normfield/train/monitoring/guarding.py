@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-
-import torch
-from torch import nn
 
 from normfield.measure.subject.untouched import untouched
 from normfield.train.monitoring.moment import Moment
-
-
-@contextmanager
-def _same_parameters(model: nn.Module) -> Iterator[None]:
-    """Values, gradients and requests for gradients are put back; inside, no parameter has a gradient."""
-    kept = [(p, p.detach().clone(), p.grad, p.requires_grad) for p in model.parameters()]
-    for parameter, *_ in kept:
-        parameter.grad = None
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for parameter, value, gradient, required in kept:
-                parameter.requires_grad_(required)
-                if not torch.equal(parameter, value):
-                    parameter.copy_(value)
-                parameter.grad = gradient
+from normfield.train.monitoring.put_back import same_tensors
 
 
 class Guarded:
@@ -44,5 +24,5 @@ class Guarded:
     def __call__(self, moment: Moment) -> Any:
         """What the function returns, gradients enabled and the global generators started at the moment's seed."""
         device = next(moment.model.parameters()).device
-        with untouched(moment.model, moment.seed, device), _same_parameters(moment.model):
+        with untouched(moment.model, moment.seed, device), same_tensors(moment.model):
             return self.function(moment)

@@ -21,7 +21,9 @@ class Moment:
     step : int
         Which call of ``monitor.step`` this is, counted from 0.
     model : nn.Module
-        As it was given, with the weights of now.
+        As it was given, with the weights of now. For functions of the caller's, each parameter's ``grad`` is a copy of
+        training's gradient, where there is one: call ``model.zero_grad()`` before a backward pass of your own, or take
+        `torch.autograd.grad`. Whatever is done to parameters, buffers, gradients, modes and hooks is undone afterwards.
     batches : tuple
         The held batches that the monitor was given, or the step's one batch: pairs (inputs, targets).
     loss

@@ -72,7 +72,8 @@ class Monitor:
         an optimizer, landscape every 200 and edge every 500.
     instruments : mapping of str to callable, optional
         Your own: a function of a `Moment` (with ``.model``, ``.batch``, ``.step``, …) that returns a number, numbers by
-        name, or numbers by name and layer. What it does to the model is undone; it must not step the optimizer.
+        name, or numbers by name and layer. It sees training's gradients as copies, and what it does to the model is
+        undone; it must not step the optimizer, nor write into the batch.
     overhead : float or None
         The part of the training time that measuring may take; None for no bound.
     statistics : {"batch", "frozen", "running"}
