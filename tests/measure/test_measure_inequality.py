@@ -174,6 +174,43 @@ def test_single_precision_holds_up_to_its_round_off() -> None:
     assert 1e-12 < found.largest_error < 1e-4
 
 
+@pytest.mark.parametrize("spread", [0.005, 0.0005])
+def test_a_mean_far_from_zero_costs_digits_and_no_theorem(spread: float) -> None:
+    torch.manual_seed(0)
+    layers = [nn.BatchNorm1d(4), nn.Linear(4, 8), nn.Tanh(), nn.BatchNorm1d(8), nn.Linear(8, 3)]
+    model, x, y = nn.Sequential(*layers), 2000 + spread * torch.randn(32, 4), torch.arange(32) % 3
+    found = nf.gradient_inequality(model, (x, y), "cross_entropy", units=None)
+    assert found.largest_error > found.round_off  # else the test could not fail
+    assert found.holds
+    assert "no more than round-off of float32 may explain: measure in float64" in str(found)
+    assert "DO NOT" not in str(found)
+    np.testing.assert_allclose(found.layers[0].mean, x.double().mean(0), rtol=1e-12)
+    exact = nf.gradient_inequality(model.double(), (x.double(), y), "cross_entropy", units=None)
+    assert exact.holds
+    assert exact.largest_error < 1e-9
+    assert "round-off" not in str(exact)
+
+
+def test_only_the_unit_whose_mean_is_far_from_zero_is_allowed_more() -> None:
+    model, x = dense(1e-5)
+    with torch.no_grad():
+        model[0].bias[2] = 1e4
+    found = nf.gradient_inequality(model.float(), (x, Y), "cross_entropy")
+    (layer,) = found.layers
+    allowed = layer.allowance(found.round_off)
+    assert allowed[2] > 1.5 * found.round_off
+    assert np.delete(allowed, 2).max() < 1.01 * found.round_off
+    for unit in (0, 2):
+        shifted = layer.exact.copy()
+        shifted[unit] = layer.squared_gradient[unit] + 1.3 * found.round_off * layer.size[unit]
+        changed = dataclasses.replace(found, layers=(dataclasses.replace(layer, exact=shifted),))
+        assert changed.holds is (unit == 2)
+    assert "cannot be told" in str(dataclasses.replace(found, round_off=1e-12))
+    assert "more than the round-off of float32 may explain: measure in float64" in str(
+        dataclasses.replace(found, round_off=1e-12)
+    )
+
+
 def test_a_loss_that_is_linear_in_the_outputs_has_no_inner_curvature() -> None:
     model, x = dense(0.3)
     found = nf.gradient_inequality(model[:2], (x, Y), lambda f, y: (f * f.detach()).sum(), units=None)

@@ -83,6 +83,10 @@ def gradient_inequality(
     The first is an equation at ε = 0, and at any ε with the last coefficient 2 − ‖ŷ‖²/m; the second has a form for any
     ε too. The left-hand sides come from automatic differentiation, the right-hand sides from the formulas.
 
+    Both are equations of real numbers, and the module computes in floating-point ones: where a unit's |mean| is large
+    beside σ, y − mean loses digits, and the two sides differ by more. Then the result says so, and that the same in
+    float64 (``model.double()``) tells more.
+
     Parameters
     ----------
     model : nn.Module
@@ -125,6 +129,7 @@ def gradient_inequality(
     return GradientInequality(
         layers=tuple(found),
         round_off=torch.finfo(dtype).eps ** 0.5,
+        precision=str(dtype).removeprefix("torch."),
         samples=subject.batch.samples,
         loss=subject.loss.name,
         seconds=time.perf_counter() - started,

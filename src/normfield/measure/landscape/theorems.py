@@ -24,12 +24,13 @@ from normfield.measure.landscape.normed_calls import NormedCall, by_unit, like_c
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What the theorems speak of, in float64: rows (C, m) ŷ, g and ĝ; γ and σ (C, 1)."""
+    """What the theorems speak of, in float64: rows (C, m) ŷ, g and ĝ; γ, the mean of y and σ (C, 1)."""
 
     normalised: Tensor
     g: Tensor
     g_hat: Tensor
     gamma: Tensor
+    mean: Tensor
     sigma: Tensor
 
     @classmethod
@@ -38,7 +39,7 @@ class Units:
         y = by_unit(call.inputs)
         variance, mean = torch.var_mean(y, 1, correction=0, keepdim=True)
         sigma = (variance + call.eps).sqrt()
-        return cls((y - mean) / sigma, by_unit(g), by_unit(g_hat), call.gamma[:, None], sigma)
+        return cls((y - mean) / sigma, by_unit(g), by_unit(g_hat), call.gamma[:, None], mean, sigma)
 
     @property
     def samples(self) -> int:
@@ -119,6 +120,7 @@ def both_theorems(name: str, call: NormedCall, g: Tensor, g_hat: Tensor, most: i
         samples=units.samples,
         eps=call.eps,
         gamma=units.gamma[:, 0].cpu().numpy(),
+        mean=units.mean[:, 0].cpu().numpy(),
         deviation=units.sigma[:, 0].cpu().numpy(),
         squared_gradient_at_output=at_output.cpu().numpy(),
         squared_gradient=squared.cpu().numpy(),
