@@ -95,8 +95,9 @@ def lightning(operators):
     return pytest.importorskip("lightning.pytorch", reason="Lightning is not installed")
 
 
-def fitted(lightning, callbacks):
+def fitted(lightning, callbacks, schedule=None, **asked):
     """A Lightning training of three epochs of three batches, and its weights."""
+    losses, rates = [], []
 
     class Module(lightning.LightningModule):
         def __init__(self):
@@ -110,10 +111,17 @@ def fitted(lightning, callbacks):
 
         def training_step(self, batch, _):
             inputs, labels = batch
-            return nn.functional.cross_entropy(self(inputs), labels)
+            loss = nn.functional.cross_entropy(self(inputs), labels)
+            losses.append(loss.item())
+            rates.append(self.optimizers().param_groups[0]["lr"])
+            return loss
 
         def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+            if schedule is None:
+                return optimizer
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     torch.manual_seed(4)
     module = Module()
@@ -126,8 +134,10 @@ def fitted(lightning, callbacks):
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=callbacks,
+        **asked,
     )
     trainer.fit(module, loader)
+    module.told = losses, rates
     return module
 
 
@@ -150,3 +160,31 @@ def test_lightnings_trainer_is_watched_and_trains_on_alike(lightning):
     assert set(record.learning_rates) == {0.1}
     assert record.curve("own", "own")[0].tolist() == [0, 2, 4, 6, 8]
     assert (record.curve("edge", "sharpness_times_rate")[1] > 0).all()
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("accumulated", [1, 4])
+def test_lightnings_losses_and_rates_are_those_of_each_step(lightning, accumulated):
+    callback = nf.lightning_callback(
+        "cross_entropy",
+        every={"edge": 1, "own": 1},
+        instruments={"own": lambda m: m.learning_rate},
+        overhead=None,
+    )
+    module = fitted(
+        lightning, [callback], schedule=lambda step: 0.5**step, accumulate_grad_batches=accumulated
+    )
+    losses, rates = module.told
+    assert len(set(rates)) == (9 if accumulated == 1 else 3)
+    record = callback.record
+    assert record.losses == pytest.approx(losses)
+    assert record.learning_rates == pytest.approx(rates)
+    assert record.curve("own", "own")[1] == pytest.approx(rates)
+    for prefix, gain in (("", 1), ("preconditioned_", 1 / (1 + 0.9))):  # of momentum 0.9
+        ratio = record.curve("edge", f"{prefix}sharpness_times_rate")[1]
+        largest = record.curve("edge", f"{prefix}largest_eigenvalue")[1]
+        assert (ratio > 0).all()
+        assert ratio == pytest.approx(rates * largest * gain / 2)

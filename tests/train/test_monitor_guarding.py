@@ -115,7 +115,8 @@ def test_tensors_are_where_and_what_they_were(name, with_gradients):
     check_same(before, tensors(model))
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
         assert (gradient is None) == (parameter.grad is None)
-        assert gradient is None or torch.equal(parameter.grad, gradient)
+        if parameter.grad is not None and gradient is not None:
+            assert torch.equal(parameter.grad, gradient)
 
 
 def loud(*_):

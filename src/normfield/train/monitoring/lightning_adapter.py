@@ -12,7 +12,7 @@ from normfield.data.foreign_errors import described
 from normfield.errors import InvalidInput
 from normfield.train.monitoring.moment import Moment
 from normfield.train.monitoring.record import MonitorRecord
-from normfield.train.monitoring.watching import Monitor
+from normfield.train.monitoring.watching import Monitor, present_rate
 
 
 def check_lightning() -> None:
@@ -39,6 +39,7 @@ class LightningHooks:
     def __init__(self, loss: Any, model: Callable[[Any], nn.Module], settings: Mapping[str, Any]) -> None:
         self._loss, self._model, self._settings = loss, model, dict(settings)
         self.monitor: Monitor | None = None
+        self._rate: float | None = None
 
     @property
     def record(self) -> MonitorRecord:
@@ -56,13 +57,24 @@ class LightningHooks:
         optimizer = trainer.optimizers[0] if trainer.optimizers else None
         self.monitor = Monitor(self._model(pl_module), self._loss, optimizer=optimizer, **self._settings)
 
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Remember the learning rate, since schedulers step before the batch ends."""
+        self._rate = present_rate(trainer.optimizers[0]) if trainer.optimizers else None
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Remember the learning rate with which the first optimizer steps, where the module has just set it."""
+        if optimizer.param_groups is trainer.optimizers[0].param_groups:
+            self._rate = present_rate(optimizer)
+
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Tell the monitor a step; with accumulated gradients every batch is one."""
         if self.monitor is not None:
             value = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-            self.monitor.step(batch, loss_value=value)
+            if value is not None and pl_module.automatic_optimization:
+                value = value * trainer.accumulate_grad_batches  # Lightning has divided by it
+            self.monitor.step(batch, loss_value=value, learning_rate=self._rate)
 
 
 def lightning_callback(
@@ -79,7 +91,8 @@ def lightning_callback(
     """Give a monitor as a callback: ``Trainer(callbacks=[nf.lightning_callback("cross_entropy")])``.
 
     The callback's ``record`` is the `MonitorRecord`, during training and after it, Ctrl-C included. Learning rates are
-    read from the trainer's first optimizer; the loss is what ``training_step`` returns.
+    those with which the trainer's first optimizer steps, before a scheduler changes them; the loss is what
+    ``training_step`` returns, for every batch also where gradients are accumulated.
 
     Parameters
     ----------

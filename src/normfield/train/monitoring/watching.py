@@ -161,7 +161,7 @@ class Monitor:
         loss_value : float or scalar tensor, optional
             The step's loss, for the record; on a GPU it is read later.
         learning_rate : float, optional
-            Where there is no optimizer to read it from.
+            The step's, where there is no optimizer to read it from, or a scheduler has stepped since.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Monitor:
             model wholly in eval mode and a batch that does not fit.
         """
         number = self._told.steps
-        rate = _present_rate(self._optimizer) if learning_rate is None else float(learning_rate)
+        rate = present_rate(self._optimizer) if learning_rate is None else float(learning_rate)
         self._told.add(loss_value, rate)
         self._watch.arrived()
         try:
@@ -250,7 +250,7 @@ class Monitor:
             account.answered()
 
 
-def _present_rate(optimizer: Optimizer | None) -> float | None:
+def present_rate(optimizer: Optimizer | None) -> float | None:
     """The largest learning rate of the optimizer's groups."""
     if optimizer is None:
         return None

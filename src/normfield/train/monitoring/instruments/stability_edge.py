@@ -41,7 +41,10 @@ class Edge:
         if seen is not None:
             found["preconditioned_largest_eigenvalue"] = seen.largest_eigenvalue
             found["preconditioned_relative_error"] = seen.error
-            found["preconditioned_sharpness_times_rate"] = seen.sharpness_times_rate
+            limit = max(seen.stability_eigenvalue, 0.0) / 2
+            found["preconditioned_sharpness_times_rate"] = (
+                rate * limit
+            )  # the step's, whatever a scheduler did since
         return found
 
 
