@@ -97,6 +97,35 @@ def test_in_front_of_a_layer_norm_only_the_whole_is_invariant():
     assert not found.has_invariant_units
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_transposed_convolutions_units_are_its_output_channels(groups):
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose2d(4, 6, 3, groups=groups, bias=False)
+    norm = nn.BatchNorm2d(6, eps=1e-10)
+    model = nn.Sequential(layer, norm, nn.Tanh(), nn.Flatten(), nn.Linear(6 * 36, 3)).double()
+    found = nf.scale_invariance(model, data(shape=(4, 4, 4)))["0.weight"]
+    assert (found.units, found.has_invariant_units) == (6, True)
+    assert found.unit_loss_change < 1e-8
+    split = nf.length_direction(model)["0.weight"]
+    x = torch.randn(4, 4, 4, dtype=torch.float64)
+    for unit in range(6):  # a unit's entries are those that its channel changes with
+        value = layer(x[None])[0, unit].square().sum()
+        (slope,) = torch.autograd.grad(value, layer.weight)
+        own = layer.weight.detach()[slope != 0]
+        assert len(own) == 9 * 4 // groups
+        assert found.unit_norms[unit] == pytest.approx(float(own.norm()), rel=1e-12)
+        assert split.lengths[unit] == pytest.approx(float(own.norm()), rel=1e-12)
+
+
+def test_a_parametrised_transposed_convolution_alone_has_its_channels_too():
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose1d(3, 5, 2)
+    assert len(nf.length_direction(layer)["weight"].lengths) == 5
+    normed = nn.utils.parametrizations.spectral_norm(layer)
+    (kept,) = nf.length_direction(normed).weights
+    assert (kept.name, len(kept.lengths)) == ("parametrizations.weight.original", 5)
+
+
 def test_weight_norms_direction_is_invariant():
     torch.manual_seed(0)
     model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(5, 3))).double()

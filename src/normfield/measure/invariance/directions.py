@@ -9,6 +9,7 @@ from torch import nn
 
 from normfield.errors import InvalidInput
 from normfield.measure.invariance.direction_result import LengthDirection, WeightDirection
+from normfield.measure.invariance.unit_rows import UnitRows
 from normfield.measure.subject.function import ModelFunction
 
 
@@ -21,7 +22,8 @@ def length_direction(model: nn.Module) -> LengthDirection:
     Parameters
     ----------
     model : nn.Module
-        Its weights are its trainable parameters of two dimensions or more; the first dimension counts the units.
+        Its weights are its trainable parameters of two dimensions or more; the first dimension counts the units, of
+        transposed convolutions the second one in each group.
 
     Returns
     -------
@@ -46,7 +48,9 @@ def length_direction(model: nn.Module) -> LengthDirection:
     function = ModelFunction.of(model)
     named = zip(function.names, function.parameters, strict=True)
     weights = tuple(
-        WeightDirection.of(name, parameter.detach().double().flatten(1).cpu().numpy())
+        WeightDirection.of(
+            name, UnitRows.of(function.model, name).rows(parameter.detach().double()).cpu().numpy()
+        )
         for name, parameter in named
         if parameter.dim() > 1
     )

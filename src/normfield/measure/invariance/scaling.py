@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
 from normfield.measure.invariance.scaling_result import ScaledWeight, ScaleInvariance
+from normfield.measure.invariance.unit_rows import UnitRows
 from normfield.measure.subject.one_batch import OneBatch, one_batch
 
 
@@ -38,9 +39,9 @@ def scale_invariance(
 
     so that a step η moves its direction by η/‖W‖² [van Laarhoven; Arora]. All three are measured, c being `scale`:
     the relative change of the loss, the cosine of W with its gradient, and ‖c∇ℓ(cW) − ∇ℓ(W)‖/‖∇ℓ(W)‖, which is of
-    order 1 for other weights also where the loss hardly depends on them. In front of a batch norm every unit (row)
-    of a weight has this property by itself: the same is measured with each row times a factor of its own, c or 1/c
-    by chance, and the cosine by row.
+    order 1 for other weights also where the loss hardly depends on them. In front of a batch norm every unit
+    of a weight has this property by itself: the same is measured with each unit times a factor of its own, c or 1/c
+    by chance, and the cosine by unit.
 
     A weight's units are called invariant where each is orthogonal to its gradient, up to `tolerance`, and there are
     at least four, or loss and gradient do not change when they are scaled (by at most `tolerance` and 0.1); the whole
@@ -53,7 +54,7 @@ def scale_invariance(
     ----------
     model : nn.Module
         Left as it is found. Its weights are its trainable parameters of two dimensions or more; the first dimension
-        counts the units.
+        counts the units, of transposed convolutions the second one in each group.
     batch : pair (inputs, targets)
     loss : "squared", "cross_entropy", nn.MSELoss, nn.CrossEntropyLoss, or callable(outputs, targets) -> scalar
     scale : float
@@ -154,11 +155,10 @@ def _at(held: OneBatch, place: int, weight: Tensor) -> tuple[float, Tensor]:
     return float(value.detach()), alone.gradient(value).reshape(weight.shape)
 
 
-def _unit_factors(weight: Tensor, scale: float, seed: int) -> Tensor:
-    """c or 1/c for every row."""
-    up = torch.rand(len(weight), generator=torch.Generator().manual_seed(seed)) < 0.5
-    factors = torch.where(up, scale, 1 / scale).to(weight)
-    return factors.reshape(-1, *[1] * (weight.dim() - 1))
+def _unit_factors(weight: Tensor, units: UnitRows, scale: float, seed: int) -> Tensor:
+    """c or 1/c for every unit."""
+    up = torch.rand(units.count(weight), generator=torch.Generator().manual_seed(seed)) < 0.5
+    return units.factors(torch.where(up, scale, 1 / scale).to(weight), weight)
 
 
 def _cosines(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -185,12 +185,13 @@ def _scaled(
     held: OneBatch, place: int, gradient: Tensor, value: float, limits: tuple[float, float], seed: int
 ) -> ScaledWeight:
     scale, tolerance = limits
-    parameter = held.function.parameters[place]
-    w, g = (x.detach().double().flatten(1) for x in (parameter, gradient))
+    parameter, name = held.function.parameters[place], held.function.names[place]
+    units = UnitRows.of(held.function.model, name)
+    w, g = (units.rows(x.detach().double()) for x in (parameter, gradient))
     whole = _changes(held, place, scale, value, gradient)
-    by_unit = _changes(held, place, _unit_factors(parameter, scale, seed), value, gradient)
+    by_unit = _changes(held, place, _unit_factors(parameter, units, scale, seed), value, gradient)
     return ScaledWeight(
-        name=held.function.names[place],
+        name=name,
         parameters=parameter.numel(),
         norm=float(w.norm()),
         gradient=float(g.norm()),

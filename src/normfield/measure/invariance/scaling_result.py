@@ -62,7 +62,7 @@ class ScaledWeight:
 
     @property
     def units(self) -> int:
-        """Rows of W."""
+        """How many units W has."""
         return len(self.unit_norms)
 
     @property
