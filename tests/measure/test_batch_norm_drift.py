@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_batch_norm_population import BATCH, batches_of, dense
+from test_batch_norm_population import BATCH, Twice, batches_of, dense, fine_tuned
 from test_measure_untouched import model_in_use, state
 from torch import Tensor, nn
 
@@ -165,3 +165,32 @@ def test_batch_norms_without_running_statistics_are_refused() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False))
     with pytest.raises(nf.InvalidInput, match="track_running_stats=False at '1'"):
         nf.statistics_drift(model, [BATCH])
+
+
+def test_a_batch_norm_in_eval_mode_keeps_its_statistics_in_all_three_losses() -> None:
+    model, batches = fine_tuned(), classified(8, 8)
+    for x, _ in batches_of(8, 8, seed=5):
+        model(x)
+    before = state(model)
+    found = nf.statistics_drift(model, batches, "cross_entropy")
+    assert state(model) == before
+    assert (list(found.layers), found.in_eval_mode) == (["4"], ("1",))
+    assert "1: in eval mode, keeps its running statistics" in str(found)
+    recalibrated = copy.deepcopy(model)
+    nf.recalibrate_(recalibrated, batches)
+    assert found.losses is not None
+    assert found.losses["running"] == pytest.approx(by_hand(copy.deepcopy(model).eval(), batches), rel=1e-12)
+    assert found.losses["exact"] == pytest.approx(by_hand(recalibrated.eval(), batches), rel=1e-12)
+    assert found.losses["batch"] == pytest.approx(by_hand(copy.deepcopy(model), batches), rel=1e-12)
+    model[4].eval()
+    alone = nf.statistics_drift(model, (batches[0][0][:1], batches[0][1][:1]), "cross_entropy")
+    assert (alone.layers, alone.in_eval_mode) == ({}, ("1", "4"))
+    assert alone.losses is not None
+    assert len(set(alone.losses.values())) == 1
+
+
+def test_a_batch_norm_that_is_not_called_is_named() -> None:
+    found = nf.statistics_drift(Twice().double(), batches_of(8, 8))
+    assert (list(found.layers), found.not_called) == (["norm"], ("idle",))
+    assert "idle: not called" in str(found)
+    assert json.loads(found.to_json())["not_called"] == ["idle"]

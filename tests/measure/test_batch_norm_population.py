@@ -290,3 +290,61 @@ def test_bad_input_is_one_line_and_writes_nothing() -> None:
         assert "\n" not in str(caught.value)
     assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
     assert torch.equal(untracked[0].running_mean, first)
+
+
+def fine_tuned() -> nn.Module:
+    """The first batch norm in eval mode, with running statistics far from the batches'."""
+    model = dense()
+    model[1].eval()
+    nn.init.constant_(model[1].running_mean, 3.0)
+    return model
+
+
+def test_a_batch_norm_in_eval_mode_keeps_its_running_statistics_and_is_named() -> None:
+    """What the second gets is what it gets in training forwards; the first is neither measured nor written."""
+    model, batches, kept = fine_tuned(), batches_of(8, 8), []
+    twin = copy.deepcopy(model)
+    twin[4].register_forward_hook(lambda _, given, __: kept.append(given[0].detach()))
+    for x, _ in batches:
+        twin(x)
+    found = nf.population_statistics(model, batches)
+    assert (list(found.layers), found.not_called, found.in_eval_mode) == (["4"], (), ("1",))
+    np.testing.assert_allclose(found["4"].mean, torch.cat(kept).mean(0).numpy(), rtol=1e-10, atol=1e-13)
+    assert "1: in eval mode, keeps its running statistics" in str(found)
+    assert json.loads(found.to_json())["in_eval_mode"] == ["1"]
+    written = nf.recalibrate_(model, batches)
+    assert list(written.layers) == ["4"]
+    assert torch.equal(model[1].running_mean, torch.full((6,), 3.0, dtype=torch.float64))
+    assert int(model[1].num_batches_tracked) == 0
+    np.testing.assert_allclose(model[4].running_mean.numpy(), found["4"].mean, rtol=1e-15)
+    assert not model[1].training
+
+
+def test_with_all_of_them_in_eval_mode_there_is_nothing_to_recalibrate() -> None:
+    model = fine_tuned()
+    model[4].eval()
+    found = nf.population_statistics(model, batches_of(8, 8))
+    assert (found.layers, found.in_eval_mode) == ({}, ("1", "4"))
+    assert "no batch norm here" not in str(found)
+    before = state(model)
+    with pytest.raises(
+        nf.InvalidInput, match=r"all its batch norms in eval mode.*call model\.eval\(\) first"
+    ):
+        nf.recalibrate_(model, batches_of(8, 8))
+    assert state(model) == before
+    assert list(nf.recalibrate_(model.eval(), batches_of(8, 8)).layers) == ["1", "4"]
+
+
+def test_a_module_without_parameters_can_be_run() -> None:
+    """A batch norm without γ and β, on its own and in double precision as its buffers are."""
+    x = batches_of(8, shape=(3,))[0][0]
+    for norm in (nn.BatchNorm1d(3, affine=False), nn.BatchNorm1d(3, affine=False).double()):
+        found = nf.population_statistics(norm, [(x, torch.zeros(8))])[""]
+        np.testing.assert_allclose(found.mean, x.mean(0).numpy(), rtol=1e-5)
+        np.testing.assert_allclose(found.variance, x.var(0).numpy(), rtol=1e-5)
+    assert nf.recalibrate_(norm, [(x, x)]).layers
+    np.testing.assert_allclose(norm.running_mean.numpy(), x.mean(0).numpy(), rtol=1e-15)
+    losses = nf.statistics_drift(norm, [(x, x), (x, x)], "squared").losses
+    assert losses is not None
+    assert losses["running"] == pytest.approx(float((norm.eval()(x) - x).square().sum(1).mean() / 2))
+    assert nf.population_statistics(nn.ReLU(), [(x, x)]).layers == {}

@@ -35,7 +35,9 @@ def statistics_drift(model: nn.Module, batches: Any, loss: Any = None, *, seed: 
     the average follows, or the data are others.
 
     With a loss, its mean over the batches with each kind of statistics, everything else (such as dropout) as in eval
-    mode: "running" is what inference gives now, "exact" after `recalibrate_`, "batch" what training sees.
+    mode: "running" is what inference gives now, "exact" after `recalibrate_`, "batch" what training sees. Of a model in
+    training mode, a batch norm that is itself in eval mode, as in fine-tuning, is left out and named, and keeps its
+    running statistics in all three.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def statistics_drift(model: nn.Module, batches: Any, loss: Any = None, *, seed: 
         layers = _layers(batch_norms(function.model), noted, exact)
     return StatisticsDrift(
         layers=layers,
+        not_called=noted.not_called,
+        in_eval_mode=noted.in_eval_mode,
         losses=losses,
         loss=None if recognised is None else recognised.name,
         samples=read.samples,
@@ -130,16 +134,15 @@ def _losses(
     function: ModelFunction, read: Batches, loss: Loss, exact: PopulationStatistics
 ) -> dict[str, float]:
     """By kind of statistics, everything else in eval mode."""
-    function.model.eval()
-    with batch_norm_statistics(function.model, "batch"):
+    with batch_norm_statistics(function.model, "batch"):  # as it trains, so before anything is in eval mode
+        function.model.eval()
         function, loss = fitted(function, loss, read)
-        survey(function, read, loss, "batch")
+        survey(function, read, loss, "batch" if exact.layers else "running")
+        by_batch = _loss(function, read, loss)
     recalibrated = replace(function, buffers={**function.buffers, **_as_buffers(function, exact)})
-    return {
-        "running": _loss(function, read, loss, "running"),
-        "exact": _loss(recalibrated, read, loss, "running"),
-        "batch": _loss(function, read, loss, "batch"),
-    }
+    with batch_norm_statistics(function.model, "running"):
+        by_running, by_exact = (_loss(at, read, loss) for at in (function, recalibrated))
+    return {"running": by_running, "exact": by_exact, "batch": by_batch}
 
 
 def _as_buffers(function: ModelFunction, exact: PopulationStatistics) -> dict[str, Tensor]:
@@ -152,11 +155,11 @@ def _as_buffers(function: ModelFunction, exact: PopulationStatistics) -> dict[st
     return {name: values.to(function.buffers[name]) for name, values in found.items()}
 
 
-def _loss(function: ModelFunction, read: Batches, loss: Loss, statistics: str) -> float:
+def _loss(function: ModelFunction, read: Batches, loss: Loss) -> float:
     """Mean over samples, batch by batch."""
     total = 0.0
-    with batch_norm_statistics(function.model, statistics), torch.no_grad():
-        for batch in (item.like(function.parameters[0]) for item in read.items):
+    with torch.no_grad():
+        for batch in (item.like(function.like) for item in read.items):
             outputs = function(batch.inputs)
             value = loss.value(outputs, loss.read_targets(outputs, batch.targets))
             total += batch.samples / read.samples * float(value)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from normfield.errors import InvalidInput
+from normfield.measure.batch_norm.population_result import left_out_words
 from normfield.report import Series, lines
 from normfield.report.plain_json import json_text
 
@@ -61,6 +62,10 @@ class StatisticsDrift:
     ----------
     layers : dict of str to LayerDrift
         By name, in the module's order; empty where the module has no batch norm.
+    not_called : tuple of str
+        Batch norms that no batch reached.
+    in_eval_mode : tuple of str
+        Batch norms in eval mode inside a module in training mode: they keep their running statistics.
     losses : dict of str to float, or None
         Under "running", "exact" and "batch" statistics, where a loss was given.
     loss : str or None
@@ -68,6 +73,8 @@ class StatisticsDrift:
     """
 
     layers: Mapping[str, LayerDrift]
+    not_called: tuple[str, ...]
+    in_eval_mode: tuple[str, ...]
     losses: Mapping[str, float] | None
     loss: str | None
     samples: int
@@ -130,10 +137,11 @@ class StatisticsDrift:
     def __str__(self) -> str:
         batches = "1 batch" if self.batches == 1 else f"{self.batches} batches"
         head = f"running statistics beside the exact ones of {self.samples} samples in {batches}"
-        if not self.layers:
+        missed = left_out_words(self.not_called, self.in_eval_mode)
+        if not self.layers and not missed:
             return f"{head}: no batch norm here"
         losses = [] if self.losses is None else [_losses_words(self.loss, self.losses)]
-        return "\n".join([head, *map(str, self.layers.values()), *losses])
+        return "\n".join([head, *map(str, self.layers.values()), *missed, *losses])
 
 
 def _losses_words(name: str | None, losses: Mapping[str, float]) -> str:

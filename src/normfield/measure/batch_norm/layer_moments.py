@@ -15,7 +15,7 @@ from normfield.errors import InvalidInput
 from normfield.measure.batch_norm.averages import Moments
 from normfield.measure.subject.batches import Batches, read_batches
 from normfield.measure.subject.function import ModelFunction, unwrapped
-from normfield.measure.subject.modes import batch_norm_statistics, batch_norms
+from normfield.measure.subject.modes import batch_norm_statistics, batch_normalised, batch_norms
 from normfield.measure.subject.survey import run_model
 from normfield.measure.subject.untouched import untouched
 from normfield.seeds import whole_seed
@@ -28,37 +28,22 @@ class LayerMoments:
     Attributes
     ----------
     by_layer : dict of str to list of Moments
-        In the module's order; an empty list of one that was not called.
+        In the module's order, those that normalise by the batch; an empty list of one that was not called.
+    in_eval_mode : tuple of str
+        The others: in eval mode inside a module in training mode, they train with their running statistics.
     samples, batches, dropped_samples : int
     """
 
     by_layer: dict[str, list[Moments]]
+    in_eval_mode: tuple[str, ...]
     samples: int
     batches: int
     dropped_samples: int
 
-
-@contextmanager
-def _all_trainable(model: Any) -> Iterator[None]:
-    """Frozen parameters count as well: a forward pass asks nothing of them, but a function needs one at least."""
-    frozen = (
-        [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
-        if isinstance(model, nn.Module)
-        else []
-    )
-    try:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-
-
-def function_of(model: Any, seed: int) -> ModelFunction:
-    """The module as a function, also one that is frozen altogether."""
-    with _all_trainable(model):
-        return ModelFunction.of(model, whole_seed(seed))
+    @property
+    def not_called(self) -> tuple[str, ...]:
+        """Those that no batch reached."""
+        return tuple(name for name, calls in self.by_layer.items() if not calls)
 
 
 def norms_of(model: nn.Module, instead: str) -> dict[str, nn.modules.batchnorm._BatchNorm]:
@@ -86,13 +71,15 @@ def opened(model: Any, batches: Any, seed: int) -> Iterator[tuple[ModelFunction,
     InvalidInput
         A module or batches that cannot be measured.
     """
-    function = function_of(model, seed)
+    function = ModelFunction.only_run(model, whole_seed(seed))
     with untouched(function.model, function.seed, function.device):
         yield function, read_batches(batches)
 
 
 def layer_moments(function: ModelFunction, read: Batches) -> LayerMoments:
     """Run every batch once in training mode, each with its own statistics and draws of its own; call it in `opened`.
+
+    A model in eval mode is taken in training mode as a whole; of one in training mode every submodule stays as it is.
 
     Raises
     ------
@@ -105,14 +92,15 @@ def layer_moments(function: ModelFunction, read: Batches) -> LayerMoments:
     with batch_norm_statistics(model, "batch"), torch.no_grad(), _noting(model) as by_layer:
         for number, batch in enumerate(read.items):  # dropout draws anew for every batch, as in training
             seeded = replace(function, seed=(function.seed + number) % 2**63)
-            run_model(seeded, batch.like(function.parameters[0]))
-    return LayerMoments(by_layer, read.samples, len(read.items), read.dropped_samples)
+            run_model(seeded, batch.like(function.like))
+    kept = tuple(name for name in batch_norms(model) if name not in by_layer)
+    return LayerMoments(by_layer, kept, read.samples, len(read.items), read.dropped_samples)
 
 
 @contextmanager
 def _noting(model: nn.Module) -> Iterator[dict[str, list[Moments]]]:
-    """While open, the moments of every call of a batch norm are noted under its name."""
-    layers = batch_norms(model)
+    """While open, the moments of every call of a batch norm that reads the batch are noted under its name."""
+    layers = batch_normalised(model)
     noted: dict[str, list[Moments]] = {name: [] for name in layers}
 
     def note(name: str, layer: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:

@@ -10,6 +10,8 @@ from normfield.errors import InvalidInput
 from normfield.measure.batch_norm.averages import METHODS, Moments, averaged
 from normfield.measure.batch_norm.layer_moments import LayerMoments, layer_moments, norms_of, opened
 from normfield.measure.batch_norm.population_result import LayerStatistics, PopulationStatistics
+from normfield.measure.subject.function import unwrapped
+from normfield.measure.subject.modes import batch_normalised
 
 
 def population_statistics(
@@ -27,7 +29,8 @@ def population_statistics(
       torch's running statistics are; ``start_weight`` tells what is left of that start.
 
     Every batch runs once at the present weights: layers above a batch norm see what it gives with the batch's own
-    statistics. A layer called several times counts every call.
+    statistics. A layer called several times counts every call. Of a model in training mode, a batch norm that is itself
+    in eval mode, as in fine-tuning, trains with its running statistics: it is left out, and named.
 
     Parameters
     ----------
@@ -70,7 +73,8 @@ def recalibrate_(
 ) -> PopulationStatistics:
     """Replace the running statistics of every batch norm by those over the batches, in place.
 
-    Nothing else of the model changes; ``num_batches_tracked`` becomes the number of batches that the layer saw.
+    Nothing else of the model changes; ``num_batches_tracked`` becomes the number of batches that the layer saw. Of a
+    model in training mode, batch norms in eval mode keep theirs; for all of them, call it in ``model.eval()``.
 
     Parameters
     ----------
@@ -85,13 +89,23 @@ def recalibrate_(
     Raises
     ------
     InvalidInput
-        As for `population_statistics`; a module without batch norm, or with one that keeps no running statistics.
-        Nothing is written then.
+        As for `population_statistics`; a module without batch norm, with one that keeps no running statistics, or in
+        training mode with all of them in eval mode. Nothing is written then.
     """
     norms_of(model, instead="leave it as it is: there is nothing to recalibrate")
+    _check_reads_batches(unwrapped(model))
     found = population_statistics(model, batches, method=method, momentum=momentum, seed=seed)
     found.apply_(model)
     return found
+
+
+def _check_reads_batches(model: nn.Module) -> None:
+    if not batch_normalised(model):
+        raise InvalidInput(
+            expected="a batch norm in training mode, or a model in eval mode as a whole",
+            got="a model in training mode with all its batch norms in eval mode, which keep their statistics",
+            instead="call model.eval() first",
+        )
 
 
 def check_method(method: str, momentum: float) -> None:
@@ -107,7 +121,8 @@ def statistics_from(noted: LayerMoments, method: str, momentum: float) -> Popula
     layers = {name: _layer(name, calls, method, momentum) for name, calls in noted.by_layer.items() if calls}
     return PopulationStatistics(
         layers=layers,
-        not_called=tuple(name for name, calls in noted.by_layer.items() if not calls),
+        not_called=noted.not_called,
+        in_eval_mode=noted.in_eval_mode,
         method=method,
         momentum=momentum if method == "exponential" else None,
         samples=noted.samples,

@@ -88,6 +88,8 @@ class PopulationStatistics:
         By name, in the module's order; empty where the module has no batch norm.
     not_called : tuple of str
         Batch norms that no batch reached.
+    in_eval_mode : tuple of str
+        Batch norms in eval mode inside a module in training mode: they keep their running statistics.
     method : str
         "exact", "simple" or "exponential".
     momentum : float or None
@@ -100,6 +102,7 @@ class PopulationStatistics:
 
     layers: dict[str, LayerStatistics]
     not_called: tuple[str, ...]
+    in_eval_mode: tuple[str, ...]
     method: str
     momentum: float | None
     samples: int
@@ -173,10 +176,16 @@ class PopulationStatistics:
     def __str__(self) -> str:
         batches = "1 batch" if self.batches == 1 else f"{self.batches} batches"
         head = f"population statistics, {self.method}, {self.samples} samples in {batches}"
-        if not self.layers and not self.not_called:
+        missed = left_out_words(self.not_called, self.in_eval_mode)
+        if not self.layers and not missed:
             return f"{head}: no batch norm here"
-        missed = [f"{name}: not called" for name in self.not_called]
         return "\n".join([head, *map(str, self.layers.values()), *missed])
+
+
+def left_out_words(not_called: tuple[str, ...], in_eval_mode: tuple[str, ...]) -> list[str]:
+    """One line for each batch norm that has no numbers."""
+    missed = [f"{name or 'the module'}: not called" for name in not_called]
+    return missed + [f"{name}: in eval mode, keeps its running statistics" for name in in_eval_mode]
 
 
 def _check_takes(found: LayerStatistics, norm: _BatchNorm | None) -> None:

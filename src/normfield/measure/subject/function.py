@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -89,6 +89,15 @@ def differentiable() -> Iterator[None]:
         ) from error
 
 
+def _checked(model: nn.Module) -> nn.Module:
+    """Out of its wrappers; refused where it is none that can be run on copies."""
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        raise InvalidInput(expected="a torch.nn.Module in Python", got=type(model).__name__)
+    model = unwrapped(model)
+    _check_tensors(model)
+    return model
+
+
 @dataclass(frozen=True)
 class ModelFunction:
     """θ → model(x), θ on detached copies of the trainable parameters, so that nothing of the model is ever written.
@@ -120,22 +129,35 @@ class ModelFunction:
     @classmethod
     def of(cls, model: nn.Module, seed: int = 0) -> ModelFunction:
         """Copy the parameters of a model; raise InvalidInput where it is none that can be measured."""
-        if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-            raise InvalidInput(expected="a torch.nn.Module in Python", got=type(model).__name__)
-        model = unwrapped(model)
-        _check_tensors(model)
-        trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        if not trainable:
+        model = _checked(model)
+        if not any(p.requires_grad for p in model.parameters()):
             raise InvalidInput(
                 expected="a module with trainable parameters",
                 got=f"{type(model).__name__} with none",
                 instead="set requires_grad=True on what is to be measured",
             )
+        return cls._on_copies(model, seed, lambda p: p.requires_grad)
+
+    @classmethod
+    def only_run(cls, model: nn.Module, seed: int = 0) -> ModelFunction:
+        """The same of a model that is not differentiated: all its parameters count, and it needs none."""
+        return cls._on_copies(_checked(model), seed, torch.is_floating_point)
+
+    @classmethod
+    def _on_copies(cls, model: nn.Module, seed: int, counts: Callable[[Tensor], bool]) -> ModelFunction:
+        """With those parameters as its own that count."""
+        chosen = {name: p for name, p in model.named_parameters() if counts(p)}
         with torch.inference_mode(False):
-            copies = tuple(_copy(p).requires_grad_() for p in trainable.values())
-            frozen = {name: _copy(p) for name, p in model.named_parameters() if name not in trainable}
+            copies = tuple(_copy(p).requires_grad_() for p in chosen.values())
+            frozen = {name: _copy(p) for name, p in model.named_parameters() if name not in chosen}
             buffers = {name: _copy(buffer) for name, buffer in model.named_buffers()}
-        return cls(model, tuple(trainable), copies, frozen, buffers, seed)
+        return cls(model, tuple(chosen), copies, frozen, buffers, seed)
+
+    @property
+    def like(self) -> Tensor:
+        """Of the dtype and on the device of the first parameter, or of the first buffer where there is none."""
+        tensors = [*self.parameters, *self.frozen.values(), *self.buffers.values()]
+        return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
 
     @property
     def size(self) -> int:
@@ -145,15 +167,15 @@ class ModelFunction:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the flat vector: the widest of the parameters'."""
-        widest = self.parameters[0].dtype
+        widest = self.like.dtype
         for p in self.parameters:
             widest = torch.promote_types(widest, p.dtype)
         return widest
 
     @property
     def device(self) -> torch.device:
-        """The device of the first parameter."""
-        return self.parameters[0].device
+        """The device of the first parameter, or of the first buffer where there is none."""
+        return self.like.device
 
     @property
     def widened(self) -> tuple[str, ...]:

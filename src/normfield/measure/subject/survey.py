@@ -140,7 +140,7 @@ def fitted(function: ModelFunction, loss: Loss, batches: Batches) -> tuple[Model
     """
     if not isinstance(loss, GeneralLoss):
         return function, loss
-    batch = batches.items[0].like(function.parameters[0])
+    batch = batches.items[0].like(function.like)
     with torch.no_grad():
         outputs = run_model(function, batch)
     if isinstance(outputs, Tensor):
@@ -168,8 +168,8 @@ def survey(function: ModelFunction, batches: Batches, loss: Loss | None, statist
     shape: tuple[int, ...] = ()
     with torch.no_grad():
         if batches.ghost_batch_size is not None:
-            _check_ghost_rows(function, batches.items[0].like(function.parameters[0]))
-        for number, batch in enumerate(item.like(function.parameters[0]) for item in batches.items):
+            _check_ghost_rows(function, batches.items[0].like(function.like))
+        for number, batch in enumerate(item.like(function.like) for item in batches.items):
             outputs = _check_precision(function, batch) if number == 0 else tensor_outputs(function, batch)
             check_outputs(outputs, batch)
             if number == 0:
