@@ -63,6 +63,26 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("steps", "intervals"),
+    [
+        (None, [50, 200, 500, 50]),
+        (2000, [50, 200, 500, 50]),
+        (600, [50, 200, 300, 50]),
+        (30, [15, 15, 15, 15]),
+        (1, [1, 1, 1, 1]),
+    ],
+)
+def test_default_intervals_come_due_again_within_a_run_of_known_length(steps, intervals):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watching = nf.Monitor(
+        model, "cross_entropy", optimizer=optimizer, instruments={"own": lambda moment: 1.0}, steps=steps
+    )
+    found = {each.name: each.every for each in watching.record.instruments}
+    assert found == dict(zip(["signals", "landscape", "edge", "own"], intervals, strict=True))
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_at_the_door_is_one_line(name):
     asked, words = MISTAKES[name]

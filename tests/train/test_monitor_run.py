@@ -197,6 +197,27 @@ def test_held_batches_are_measured_on_instead_of_the_steps_own():
     assert len(seen) == 2
 
 
+def test_a_held_batch_is_a_copy():
+    inputs, targets = {"a": X[:8].clone(), "b": (X[:8].clone(),)}, Y[:8].clone()
+    read = {
+        "a": lambda moment: moment.batch[0]["a"].sum(),
+        "b": lambda moment: moment.batch[0]["b"][0].sum(),
+        "targets": lambda moment: moment.batch[1].sum(),
+    }
+    watching = nf.Monitor(
+        MODELS["plain"](),
+        batch=(inputs, targets),
+        every=dict.fromkeys(read, 1),
+        instruments=read,
+        overhead=None,
+    )
+    for tensor in (inputs["a"], inputs["b"][0], targets):
+        tensor.zero_()  # as a loop does that fills one tensor again and again
+    watching.step(loss_value=1.0)
+    found = [reading.value for reading in watching.record.readings]
+    assert found == [X[:8].sum().item(), X[:8].sum().item(), Y[:8].sum().item()]
+
+
 def test_the_edge_is_the_curvatures_and_the_optimizers_own():
     torch.manual_seed(3)
     model = MODELS["running statistics"]()

@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from normfield.errors import InvalidInput
-from normfield.measure.subject.batches import Batches, read_batches
+from normfield.measure.subject.batches import Batch, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.losses import recognise
 from normfield.measure.subject.modes import STATISTICS, batch_norms
+from normfield.samples import Samples, mapped
 from normfield.train.monitoring.guarding import Guarded
 from normfield.train.monitoring.instruments.registry import (
     BY_NAME,
@@ -24,7 +25,7 @@ from normfield.train.monitoring.instruments.registry import (
 from normfield.train.monitoring.moment import Instrument
 
 DEFAULT = {"signals": 50, "landscape": 200, "edge": 500}
-"""Intervals unless told; those that need a learning rate only where there is an optimizer."""
+"""Intervals unless told, at most half a run of known length; with a learning rate only where there is an optimizer."""
 
 
 def checked_model(model: Any, loss: Any, seed: int) -> None:
@@ -104,7 +105,7 @@ def own_instruments(given: Any) -> dict[str, Instrument]:
 def schedule_of(
     every: Any, own: Mapping[str, Callable[..., Any]], optimizer: Optimizer | None, steps: int | None
 ) -> dict[str, int]:
-    """The intervals by name, each of which comes due within the run.
+    """The intervals by name, each of which comes due within the run again after step 0.
 
     Raises
     ------
@@ -113,8 +114,8 @@ def schedule_of(
         least 1 or not below the number of steps.
     """
     if every is None:
-        known = {name: n for name, n in DEFAULT.items() if optimizer is not None or name not in WITH_RATE}
-        return {**known, **dict.fromkeys(own, DEFAULT["signals"])}
+        names = [name for name in DEFAULT if optimizer is not None or name not in WITH_RATE]
+        return {name: _default(name, steps) for name in [*names, *own]}
     if not isinstance(every, Mapping) or not every:
         raise InvalidInput(
             expected="every as a dict of instruments and intervals in steps, with one at least",
@@ -125,6 +126,12 @@ def schedule_of(
     for name, interval in every.items():
         _check_interval(name, interval, steps)
     return dict(every)
+
+
+def _default(name: str, steps: int | None) -> int:
+    """That of signals for the caller's own."""
+    interval = DEFAULT.get(name, DEFAULT["signals"])
+    return interval if steps is None else max(min(interval, steps // 2), 1)
 
 
 def _check_names(every: Mapping[Any, Any], own: Mapping[str, Any]) -> None:
@@ -160,8 +167,10 @@ def _check_interval(name: str, interval: Any, steps: int | None) -> None:
         )
 
 
-def held_batches(batch: Any, every: Mapping[str, int], model: nn.Module, statistics: str) -> Batches | None:
-    """The batches to measure on all along; None for each step's own.
+def held_batches(
+    batch: Any, every: Mapping[str, int], model: nn.Module, statistics: str
+) -> tuple[tuple[Samples, Samples], ...] | None:
+    """Copies of the batches to measure on all along, as pairs (inputs, targets); None for each step's own.
 
     Raises
     ------
@@ -179,7 +188,12 @@ def held_batches(batch: Any, every: Mapping[str, int], model: nn.Module, statist
     read = None if batch is None else read_batches(batch)
     if batch_norms(model) and statistics != "running":
         _check_count(1 if read is None else len(read.items), every)
-    return read
+    return None if read is None else tuple(_copied(item) for item in read.items)
+
+
+def _copied(batch: Batch) -> tuple[Samples, Samples]:
+    """What a loader writes into its tensors later is not seen."""
+    return mapped(batch.inputs, Tensor.clone), mapped(batch.targets, Tensor.clone)
 
 
 def _check_count(count: int, every: Mapping[str, int]) -> None:

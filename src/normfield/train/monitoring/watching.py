@@ -65,11 +65,11 @@ class Monitor:
     optimizer : torch.optim.Optimizer, optional
         Where learning rates are read, and the preconditioner of "edge".
     batch : pair (inputs, targets), or several, optional
-        Kept and measured on all along; without it each instrument measures on the batch of its step.
+        Copied and measured on all along; without it each instrument measures on the batch of its step.
     every : mapping of str to int, optional
         Interval in steps of each instrument: "signals", "landscape", "edge", "shift", "scale_invariance",
         "statistics_drift", "gradient_noise", and names in `instruments`. By default signals every 50 steps and, with
-        an optimizer, landscape every 200 and edge every 500.
+        an optimizer, landscape every 200 and edge every 500, where `steps` is told at most half of it.
     instruments : mapping of str to callable, optional
         Your own: a function of a `Moment` (with ``.model``, ``.batch``, ``.step``, …) that returns a number, numbers by
         name, or numbers by name and layer. It sees training's gradients as copies, and what it does to the model is
@@ -81,7 +81,8 @@ class Monitor:
     seed : int
         Of the instruments' random draws, alike at each step.
     steps : int, optional
-        How many steps the run will take, where that is known: an interval that never comes due is then refused.
+        How many steps the run will take, where that is known: an interval that never comes due again after step 0 is
+        then refused.
     clock : callable
         Seconds; for tests.
 
@@ -130,8 +131,7 @@ class Monitor:
         self._overhead = checked_overhead(overhead)
         own = own_instruments(instruments)
         self._every = schedule_of(every, own, optimizer, checked_steps(steps))
-        held = held_batches(batch, self._every, model, self._statistics)
-        self._held = None if held is None else tuple((item.inputs, item.targets) for item in held.items)
+        self._held = held_batches(batch, self._every, model, self._statistics)
         makers = {name: BY_NAME[name]() for name in self._every if name in BY_NAME}
         self._instruments: dict[str, Instrument] = {**makers, **own}
         self._schedule = Schedule(self._every)
