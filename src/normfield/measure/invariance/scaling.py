@@ -50,6 +50,9 @@ def scale_invariance(
     while in a deep network whose gradients explode what ε or round-off changes grows on its way up. Two passes
     forwards and backwards are made for each weight.
 
+    A model in eval mode is taken in training mode, dropout with the same masks at every evaluation; of one in training
+    mode every submodule stays as it is.
+
     Parameters
     ----------
     model : nn.Module

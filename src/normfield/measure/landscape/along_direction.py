@@ -79,6 +79,9 @@ def landscape(
 
     One gradient at the start and one for each step, ``points + 1`` in all, and two forward passes to check the input.
 
+    A model in eval mode is taken in training mode, dropout with the same masks at every evaluation; of one in training
+    mode every submodule stays as it is.
+
     Parameters
     ----------
     model : nn.Module

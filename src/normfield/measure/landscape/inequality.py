@@ -87,6 +87,9 @@ def gradient_inequality(
     beside σ, y − mean loses digits, and the two sides differ by more. Then the result says so, and that the same in
     float64 (``model.double()``) tells more.
 
+    A model in eval mode is taken in training mode, dropout with the same masks at every evaluation; of one in training
+    mode every submodule stays as it is.
+
     Parameters
     ----------
     model : nn.Module

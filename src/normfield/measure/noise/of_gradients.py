@@ -37,6 +37,9 @@ def gradient_noise(
     a batch's gradient is another than the mean of its samples' gradients, which is tried on the first batch. Then C
     is |B| times the scatter across the mini-batches given; `unit` says which of both it is.
 
+    A model in eval mode is taken in training mode, dropout with the same masks at every evaluation; of one in training
+    mode every submodule stays as it is.
+
     Parameters
     ----------
     model : nn.Module

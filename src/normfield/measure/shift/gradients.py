@@ -37,6 +37,9 @@ def gradient_shift(
 
     One gradient is evaluated for each layer that is asked for, and one at W.
 
+    A model in eval mode is taken in training mode, dropout with the same masks at every evaluation; of one in training
+    mode every submodule stays as it is.
+
     Parameters
     ----------
     model : nn.Module

@@ -36,7 +36,7 @@ def input_percentiles(
     Parameters
     ----------
     model : nn.Module
-        Left as it is found.
+        Left as it is found; in eval mode it is taken in training mode, as for `layer_inputs`.
     batch : pair (inputs, targets)
         Targets are not used.
     percentiles : sequence of float

@@ -17,13 +17,12 @@ from torch.nn.modules.conv import _ConvNd
 from normfield.errors import InvalidInput
 from normfield.measure.matrix.prepared import check_count
 from normfield.measure.shift.snapshot_result import LayerInput, LayerInputs
+from normfield.measure.subject.as_trained import as_trained
 from normfield.measure.subject.batches import Batch, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.layer_calls import chosen_layers, numbered, watched_calls
-from normfield.measure.subject.modes import batch_norm_statistics
 from normfield.measure.subject.sample_rows import samples_first
 from normfield.measure.subject.survey import check_batch_size, check_outputs, run_model
-from normfield.measure.subject.untouched import untouched
 from normfield.samples import Samples, leaves
 
 
@@ -46,6 +45,9 @@ def layer_inputs(
     not, those of the only other dimension that does, as in (positions, samples, units). Where there is none, as of
     windows that are folded into the first dimension, every row is kept by itself, at most samples × `positions` of
     them, and a comparison gives no error bars.
+
+    A model in eval mode is taken in training mode, dropout with the same masks at every evaluation; of one in training
+    mode every submodule stays as it is.
 
     Parameters
     ----------
@@ -85,10 +87,7 @@ def layer_inputs(
     check_count("positions", positions)
     function = ModelFunction.of(model, seed)
     wanted = chosen_layers(function.model, layers)
-    with (
-        untouched(function.model, seed, function.device),
-        batch_norm_statistics(function.model, statistics),
-    ):
+    with as_trained(function, statistics):
         read = read_batches([batch])
         check_batch_size(function, read, statistics)
         taking = partial(_kept, samples=read.samples, most=(units, positions), seed=seed)

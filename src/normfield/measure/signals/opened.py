@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from normfield.errors import InvalidInput
+from normfield.measure.subject.as_trained import as_trained
 from normfield.measure.subject.batches import Batch, Batches, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.losses import GeneralLoss, recognise
-from normfield.measure.subject.modes import batch_norm_statistics
 from normfield.measure.subject.one_batch import OneBatch
 from normfield.measure.subject.survey import check_batch_size, check_outputs, run_model, tensor_outputs
-from normfield.measure.subject.untouched import untouched
 
 
 class NotFinite(InvalidInput):
@@ -44,21 +43,14 @@ def read_one(batch: Any) -> Batch:
 
 @contextmanager
 def in_training(function: ModelFunction, statistics: str, batch: Batch) -> Iterator[None]:
-    """Hold a model in training mode while open, its batch norms with the chosen statistics.
-
-    A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
+    """Hold a model `as_trained` while open, on a batch that is large enough for its batch norms.
 
     Raises
     ------
     InvalidInput
         Statistics that do not fit the model or the batch.
     """
-    with (
-        untouched(function.model, function.seed, function.device),
-        batch_norm_statistics(function.model, statistics),
-    ):
-        if not function.model.training:
-            function.model.train()
+    with as_trained(function, statistics):
         check_batch_size(function, Batches((batch,)), statistics)
         yield
 

@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normfield.measure.subject.as_trained import as_trained
 from normfield.measure.subject.batches import Batch, Batches, read_batches
 from normfield.measure.subject.function import ModelFunction, differentiable
 from normfield.measure.subject.losses import Loss, recognise
-from normfield.measure.subject.modes import batch_norm_statistics
 from normfield.measure.subject.survey import assumptions, fitted, survey
-from normfield.measure.subject.untouched import untouched
 
 Pieces = tuple[Tensor, ...]
 """A parameter vector in the parameters' shapes."""
@@ -133,6 +132,8 @@ def _gradient(value: Tensor, parameters: Pieces) -> Pieces:
 def objective(model: nn.Module, batches: Any, loss: Any, statistics: str, seed: int) -> Iterator[Objective]:
     """Check model, batches, loss and statistics, and hold the model in place while open.
 
+    A model in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
+
     Raises
     ------
     InvalidInput
@@ -140,10 +141,7 @@ def objective(model: nn.Module, batches: Any, loss: Any, statistics: str, seed: 
     """
     recognised = recognise(loss)
     function = ModelFunction.of(model, seed)
-    with (
-        untouched(function.model, seed, function.device),
-        batch_norm_statistics(function.model, statistics),
-    ):
+    with as_trained(function, statistics):
         read = read_batches(batches)
         function, recognised = fitted(function, recognised, read)
         survey(function, read, recognised, statistics)

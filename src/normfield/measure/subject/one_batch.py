@@ -9,12 +9,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from normfield.measure.subject.as_trained import as_trained
 from normfield.measure.subject.batches import Batch, read_batches
 from normfield.measure.subject.function import ModelFunction
 from normfield.measure.subject.losses import Loss, recognise
-from normfield.measure.subject.modes import batch_norm_statistics
 from normfield.measure.subject.survey import check_batch_size, fitted, survey
-from normfield.measure.subject.untouched import untouched
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ def one_batch(model: nn.Module, batch: Any, loss: Any, statistics: str, seed: in
     Parameters
     ----------
     model : nn.Module
-        Every submodule stays in the mode, train or eval, in which it is.
+        One in eval mode is taken in training mode; of one in training mode every submodule stays as it is.
     batch : pair (inputs, targets), or mapping with targets
     loss, statistics, seed
         As for `curvature`.
@@ -71,10 +70,7 @@ def one_batch(model: nn.Module, batch: Any, loss: Any, statistics: str, seed: in
     """
     recognised = recognise(loss)
     function = ModelFunction.of(model, seed)
-    with (
-        untouched(function.model, seed, function.device),
-        batch_norm_statistics(function.model, statistics),
-    ):
+    with as_trained(function, statistics):
         read = read_batches([batch])
         check_batch_size(function, read, statistics)
         function, recognised = fitted(function, recognised, read)
