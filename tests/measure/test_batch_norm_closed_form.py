@@ -91,6 +91,35 @@ def test_it_stays_outside_the_callers_graph_and_in_its_dtype() -> None:
     assert nf.batch_norm_backward(torch.ones(6, 2), found).inputs.dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_does_not_overflow_on_the_way(dtype: torch.dtype) -> None:
+    """Variances of 90,000 and sums of 100,000 are beyond float16; the numbers are those of float64, rounded once."""
+    x, g = (300 * drawn(128, 2)).to(dtype), (1000 + drawn(128, 2, seed=1)).to(dtype)
+    gamma, beta = drawn(2, seed=2).to(dtype), drawn(2, seed=3).to(dtype)
+    found = nf.batch_norm_forward(x, gamma, beta)
+    gradients = nf.batch_norm_backward(g, found)
+    leaves = [t.double().requires_grad_() for t in (x, gamma, beta)]
+    expected = by_torch(*leaves, 1e-5)
+    wanted = torch.autograd.grad(expected, leaves, g.double())
+    for mine, theirs in ((found.outputs, expected.detach()), (gradients.inputs, wanted[0])):
+        assert mine.dtype == dtype
+        close = 4 * torch.finfo(dtype).eps * float(theirs.abs().max())
+        torch.testing.assert_close(mine.double(), theirs, rtol=0, atol=close)
+    assert float(found.variance.max()) > 65504
+    torch.testing.assert_close(gradients.weight.double(), wanted[1], rtol=1e-3, atol=0.1)
+    torch.testing.assert_close(gradients.bias.double(), wanted[2], rtol=1e-5, atol=0)
+
+
+def test_what_half_precision_does_not_hold_is_refused() -> None:
+    found = nf.batch_norm_forward(drawn(8, 2).half())
+    with pytest.raises(
+        nf.InvalidInput, match=r"outputs that float16 holds, got one of .*; call x\.float\(\)"
+    ):
+        nf.batch_norm_forward(drawn(8, 2).half(), torch.full((2,), 1e6))
+    with pytest.raises(nf.InvalidInput, match="input gradients that float16 holds"):
+        nf.batch_norm_backward(1e6 * drawn(8, 2, seed=1), found)
+
+
 def test_results_are_shown() -> None:
     found = nf.batch_norm_forward(drawn(5, 3))
     frame = found.to_frame()

@@ -23,6 +23,8 @@ def batch_norm_forward(
 
     μ = (1/m′) Σ x_i,  σ² = (1/m′) Σ (x_i − μ)² + ε,  x̂_i = (x_i − μ)/σ,  y_i = γ x̂_i + β   [Ioffe, Alg. 1]
 
+    Half precision is computed in float32 and rounded at the end, so that no sum overflows on the way.
+
     Parameters
     ----------
     x : Tensor
@@ -35,13 +37,14 @@ def batch_norm_forward(
     Returns
     -------
     NormalisedBatch
-        Outputs y and what the backward pass needs, in the dtype of x and outside any graph of autograd.
+        Outputs y and what the backward pass needs, in the dtype of x and outside any graph of autograd; where that is
+        half precision, all but y in float32.
 
     Raises
     ------
     InvalidInput
         Another shape or dtype, values that are not finite, a single value per channel, a channel whose values are
-        all alike at ε = 0.
+        all alike at ε = 0, outputs beyond half precision.
 
     Examples
     --------
@@ -49,13 +52,14 @@ def batch_norm_forward(
     >>> found.outputs.flatten().tolist(), float(found.mean), float(found.variance)
     ([-1.0, 1.0], 2.0, 1.0)
     """
-    x = _checked_input(x)
+    x, dtype = _checked_input(x), x.dtype
     gamma, beta = _checked_channels("weight", weight, x, 1.0), _checked_channels("bias", bias, x, 0.0)
     _check_eps(eps)
     variance, mean = torch.var_mean(x, _rows(x), correction=0)
     _check_varies(variance, eps)
     normalised = (x - _wide(mean, x)) / _wide((variance + eps).sqrt(), x)
     outputs = _wide(gamma, x) * normalised + _wide(beta, x)
+    outputs = _rounded("outputs", outputs, dtype)
     return NormalisedBatch(outputs, normalised, mean, variance, gamma, beta, float(eps))
 
 
@@ -76,11 +80,12 @@ def batch_norm_backward(output_gradient: Tensor, forward: NormalisedBatch) -> Ba
     Returns
     -------
     BatchNormGradients
+        That of the input in the dtype of the outputs; those of γ and β in float32 where that is half precision.
 
     Raises
     ------
     InvalidInput
-        Another shape than the outputs', or a forward pass that is none.
+        Another shape than the outputs', a forward pass that is none, gradients beyond half precision.
 
     Examples
     --------
@@ -100,7 +105,26 @@ def batch_norm_backward(output_gradient: Tensor, forward: NormalisedBatch) -> Ba
     count = forward.values_per_channel
     scale = forward.weight / (count * (forward.variance + forward.eps).sqrt())
     inner = count * g - _wide(for_bias, g) - normalised * _wide(for_weight, g)
-    return BatchNormGradients(_wide(scale, g) * inner, for_weight, for_bias)
+    for_input = _rounded("input gradients", _wide(scale, g) * inner, forward.outputs.dtype)
+    return BatchNormGradients(for_input, for_weight, for_bias)
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Half precision as float32."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def _rounded(name: str, found: Tensor, dtype: torch.dtype) -> Tensor:
+    """In that dtype, or one line where it does not reach so far."""
+    rounded = found.to(dtype)
+    if dtype != found.dtype and not bool(torch.isfinite(rounded).all()):
+        words = str(dtype).removeprefix("torch.")
+        raise InvalidInput(
+            expected=f"{name} that {words} holds",
+            got=f"one of {float(found.abs().max()):.3g}",
+            instead="call x.float()",
+        )
+    return rounded
 
 
 def _rows(x: Tensor) -> list[int]:
@@ -127,7 +151,7 @@ def _checked_input(x: Tensor) -> Tensor:
         raise InvalidInput(
             expected="at least 2 values per channel", got="1", instead="give more samples or positions"
         )
-    return _checked_finite("x", x.detach())
+    return _widened(_checked_finite("x", x.detach()))
 
 
 def _checked_finite(name: str, x: Tensor) -> Tensor:
@@ -172,4 +196,4 @@ def _checked_gradient(g: Tensor, forward: NormalisedBatch) -> Tensor:
             expected=f"output_gradient as a tensor of the outputs' shape {shape}",
             got=f"shape {tuple(g.shape)}" if isinstance(g, Tensor) else type(g).__name__,
         )
-    return _checked_finite("output_gradient", g.detach().to(forward.outputs))
+    return _checked_finite("output_gradient", g.detach().to(forward.variance))

@@ -37,7 +37,7 @@ class NormalisedBatch:
     outputs : Tensor
         y = γ x̂ + β, in the shape of the input.
     normalised : Tensor
-        x̂, in the same shape.
+        x̂, in the same shape; this and what follows in float32 where the outputs are in half precision.
     mean, variance : Tensor
         μ and the biased variance of each channel, (C,), without ε.
     weight, bias : Tensor
