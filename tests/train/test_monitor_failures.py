@@ -206,7 +206,7 @@ def test_an_interval_that_never_comes_due_is_named():
     for _ in range(3):
         watching.step((X, Y))
     assert watching.record.notes == (
-        "signals: measured once only, its next turn was at step 1000 of a run of 3 steps: take a shorter interval",
+        "signals: measured once only, its next turn was at step 1,000 of a run of 3 steps: take a shorter interval",
     )
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 import normfield as nf
 from normfield.train.monitoring.shares import fair_shares
+from normfield.train.monitoring.worded import percent, seconds
 
 BATCH = (torch.ones(4, 2), torch.ones(4, 1))
 
@@ -26,7 +27,7 @@ class Clock:
         return self.now
 
 
-def watched(costs, every, steps, overhead=0.05):
+def watched(costs, every, steps, overhead: float | None = 0.05):
     """A run of steps of one second each, with instruments that take the given seconds."""
     clock = Clock()
 
@@ -109,6 +110,49 @@ def test_one_that_never_gets_a_second_turn_is_named():
         "slow: measured once only, since it took 50 s and the overhead left no room for a second time: train for "
         "longer, or raise overhead (None for no bound)",
     )
+
+
+def test_it_prints_as_one_would_say_it():
+    text = str(watched({"dear": 9.75, "cheap": 0.25}, {"dear": 50, "cheap": 1}, 2, overhead=None))
+    assert text.splitlines()[1:4] == [
+        "overhead 510 % (10.2 s beside 2 s of training; no bound)",
+        "dear: 1 measurement, every 50 steps, 9.75 s",
+        "cheap: 2 measurements, every step, 0.5 s",
+    ]
+    assert text.startswith("2 steps of Linear")
+    one = str(watched({"dear": 9.0}, {"dear": 50}, 1, overhead=0.125))
+    assert one.startswith("1 step of Linear")
+    assert "overhead 900 % (9 s beside 1 s of training; bound 12.5 % after each instrument's first" in one
+
+
+def test_notes_count_in_words():
+    late = watched({"slow": 0.1}, {"slow": 2}, 6).notes
+    assert late == ("slow: 2 of 3 measurements came late, by up to 1 step, to keep within the overhead",)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (8.763, "880 %"),
+        (0.08763, "8.8 %"),
+        (0.996, "100 %"),
+        (876.3, "88,000 %"),
+        (0.05, "5 %"),
+        (0.005, "0.5 %"),
+    ],
+)
+def test_parts_are_written_without_exponents(part, words):
+    assert percent(part) == words
+
+
+def test_times_are_written_without_exponents():
+    assert [seconds(time) for time in (0.0, 0.01234, 4.5, 123.4, 7214.0)] == [
+        "0 s",
+        "0.0123 s",
+        "4.5 s",
+        "123 s",
+        "7,210 s",
+    ]
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 10), min_size=1), st.floats(1e-3, 1.0))

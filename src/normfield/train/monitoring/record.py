@@ -19,6 +19,7 @@ from normfield.train.monitoring.readings import Reading
 from normfield.train.monitoring.shown import cost_table, loss_figure
 from normfield.train.monitoring.tensorboard_files import write_tensorboard
 from normfield.train.monitoring.watched import Watched
+from normfield.train.monitoring.worded import counted, percent, seconds, spaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,21 +210,23 @@ class MonitorRecord:
         ]
 
     def _overhead_words(self) -> str:
-        limit = "no bound" if self.overhead_limit is None else f"bound {100 * self.overhead_limit:.3g} %"
+        limit = "no bound"
+        if self.overhead_limit is not None:
+            limit = f"bound {percent(self.overhead_limit, 3)} after each instrument's first measurement"
         if math.isnan(self.overhead):
             return f"not known before any training ({limit})"
         return (
-            f"{100 * self.overhead:.2g} % ({self.monitor_seconds:.3g} s beside {self.training_seconds:.3g} s of "
+            f"{percent(self.overhead)} ({seconds(self.monitor_seconds)} beside {seconds(self.training_seconds)} of "
             f"training; {limit})"
         )
 
     def __str__(self) -> str:
-        head = f'{self.steps} steps of {self.model}, {self.loss}, statistics="{self.statistics}"'
+        head = f'{counted(self.steps, "step")} of {self.model}, {self.loss}, statistics="{self.statistics}"'
         told = [loss for loss in self.losses if loss is not None]
         losses = f", loss {told[0]:.4g} → {told[-1]:.4g}" if told else ""
         lines = [f"{head}{losses}", f"overhead {self._overhead_words()}"]
         lines += [
-            f"{each.name}: {each.runs} measurements, one each {each.every} steps, {each.seconds:.3g} s"
+            f"{each.name}: {counted(each.runs, 'measurement')}, {spaced(each.every)}, {seconds(each.seconds)}"
             for each in self.instruments
         ]
         return "\n".join([*lines, *self.notes])

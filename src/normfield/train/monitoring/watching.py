@@ -48,8 +48,8 @@ class Monitor:
         max(its first time, its share of overhead · training seconds):
 
     one over its share waits, and the record says so. The shares are fair: a dear instrument does not crowd out a cheap
-    one. Parameters, buffers, gradients, modes, hooks and the
-    global random state are afterwards as before, so that the run ends in the same weights as without a monitor.
+    one. Parameters, buffers, gradients, modes, hooks and the global random state are afterwards as before, so that the
+    run ends in the same weights as without a monitor.
 
     What an instrument raises the first time is raised by `step`, since it is a mistake in how it was set up; later
     failures are written into the record and training goes on; after three in a row the instrument is switched off.
@@ -75,7 +75,8 @@ class Monitor:
         name, or numbers by name and layer. It sees training's gradients as copies, and what it does to the model is
         undone; it must not step the optimizer, nor write into the batch.
     overhead : float or None
-        The part of the training time that measuring may take; None for no bound.
+        The part of the training time that measuring may take, after each instrument's first measurement; None for no
+        bound.
     statistics : {"batch", "frozen", "running"}
         Which statistics batch norms use while they are measured.
     seed : int
