@@ -194,3 +194,55 @@ def test_a_batch_norm_that_is_not_called_is_named() -> None:
     assert (list(found.layers), found.not_called) == (["norm"], ("idle",))
     assert "idle: not called" in str(found)
     assert json.loads(found.to_json())["not_called"] == ["idle"]
+
+
+def after_updates(updates: int, momentum: float | None = 0.1, mean: float = 0.3) -> nf.StatisticsDrift:
+    """2000 channels N(mean, 1), each a repeat, after few updates beside 100 batches."""
+    generator = torch.Generator().manual_seed(9)
+    norm = nn.BatchNorm1d(2000, momentum=momentum).double()
+    draws = mean + torch.randn(updates + 100, 8, 2000, generator=generator, dtype=torch.float64)
+    for x in draws[:updates]:
+        norm(x)
+    return nf.statistics_drift(norm, [(x, torch.zeros(8)) for x in draws[updates:]])
+
+
+@pytest.mark.parametrize("updates", [1, 3, 10])
+def test_few_updates_leave_some_of_the_start(updates: int) -> None:
+    """Chance and start together are the mean square error, within 4 standard errors of 2000 channels."""
+    layer = after_updates(updates)[""]
+    assert layer.start_mean_error == pytest.approx(
+        0.9**updates * 0.3, rel=0.02
+    )  # |μ| itself from 100 batches
+    square = layer.chance_mean_error**2 + layer.start_mean_error**2
+    assert layer.mean_error**2 == pytest.approx(square, rel=0.08)
+    assert layer.start_mean_error > 2 * layer.chance_mean_error or updates == 10
+    assert f"left of the start at 0 after {updates} update" in str(layer)
+
+
+@pytest.mark.parametrize(("momentum", "updates"), [(0.1, 0), (None, 0), (0.0, 5)])
+def test_without_an_average_there_is_no_chance(momentum: float | None, updates: int) -> None:
+    """The running mean is the start, and its error wholly what is left of that."""
+    found = after_updates(updates, momentum)
+    assert math.isnan(found[""].chance_mean_error)
+    assert found[""].start_mean_error == pytest.approx(found[""].mean_error, rel=1e-12)
+    assert "chance" not in str(found)
+    plain = json.loads(found.to_json())
+    assert plain["layers"][0]["chance_mean_error"] is None
+    assert "without updates nothing averages" in plain["reason"]
+    assert [trace["name"] for trace in found.plot().to_plotly_json()["data"]] == ["running means"]
+
+
+def test_a_cumulative_average_forgets_its_start_at_once() -> None:
+    layer = after_updates(1, None)[""]
+    assert layer.start_mean_error == 0
+    assert (layer.mean_error / layer.chance_mean_error) ** 2 == pytest.approx(1, abs=4 * math.sqrt(2 / 2000))
+
+
+def test_a_layer_that_does_not_count_its_updates_says_nothing_of_the_start() -> None:
+    norm = nn.BatchNorm1d(4).double()
+    norm.num_batches_tracked = None
+    found = nf.statistics_drift(norm, batches_of(8, 8))
+    assert math.isnan(found[""].start_mean_error)
+    assert found[""].chance_mean_error > 0
+    assert "the start" not in str(found)
+    assert "does not count its updates" in json.loads(found.to_json())["reason"]

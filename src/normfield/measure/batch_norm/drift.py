@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from normfield.errors import InvalidInput
 from normfield.measure.batch_norm.averages import Moments
 from normfield.measure.batch_norm.drift_result import LayerDrift, StatisticsDrift
+from normfield.measure.batch_norm.expected_drift import Averaging, by_chance, of_the_start
 from normfield.measure.batch_norm.layer_moments import LayerMoments, layer_moments, opened
 from normfield.measure.batch_norm.population import statistics_from
 from normfield.measure.batch_norm.population_result import LayerStatistics, PopulationStatistics
@@ -30,9 +31,11 @@ def statistics_drift(model: nn.Module, batches: Any, loss: Any = None, *, seed: 
 
     With μ, σ² the exact population statistics of a channel (`population_statistics`), r and v the module's running
     mean and variance: |r − μ|/√(σ² + ε) and (v + ε)/(σ² + ε), what the layer's outputs are moved and scaled by. Beside
-    it what chance alone leaves where the weights stand still: with s_b the standard deviation of the batches' means,
-    s_b √(α/(2 − α) + 1/n) for momentum α and n batches here; where it is exceeded, the weights have moved faster than
-    the average follows, or the data are others.
+    it what averaging alone leaves where the weights stand still, for momentum α after u updates from torch's start at
+    mean 0, with s_b the standard deviation of the batches' means and n batches here: by chance
+    s_b √(α/(2 − α)·(1 − (1 − α)^{2u}) + 1/n), and of the start (1 − α)^u |μ|, both over √(σ² + ε), and independent.
+    Where both are exceeded, the weights have moved faster than the average follows, the data are others, or the
+    statistics were not written by training forwards.
 
     With a loss, its mean over the batches with each kind of statistics, everything else (such as dropout) as in eval
     mode: "running" is what inference gives now, "exact" after `recalibrate_`, "batch" what training sees. Of a model in
@@ -108,26 +111,19 @@ def _layer(norm: _BatchNorm, calls: list[Moments], exact: LayerStatistics) -> La
     ratios = (_array(norm.running_var) + norm.eps) / variance
     errors = np.abs(_array(norm.running_mean) - exact.mean) / np.sqrt(variance)
     updates = 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)
+    averaging = Averaging.of(norm)
     return LayerDrift(
         name=exact.name,
         channels=exact.channels,
         mean_error=_root_mean_square(errors),
         largest_mean_error=float(errors.max()),
-        chance_mean_error=_by_chance(calls, variance, norm.momentum, updates),
+        chance_mean_error=by_chance(calls, variance, averaging),
+        start_mean_error=of_the_start(exact.mean, variance, averaging),
         variance_ratio=_geometric_mean(ratios),
         smallest_variance_ratio=float(ratios.min()),
         largest_variance_ratio=float(ratios.max()),
         updates=updates,
     )
-
-
-def _by_chance(calls: list[Moments], variance: np.ndarray, momentum: float | None, updates: int) -> float:
-    """What averaging over batches leaves of |r − μ|, in exact standard deviations; NaN from a single batch."""
-    if len(calls) < 2:
-        return math.nan
-    spread = np.stack([call.mean for call in calls]).std(axis=0, ddof=1) / np.sqrt(variance)
-    of_running = 1 / max(updates, 1) if momentum is None else momentum / (2 - momentum)
-    return _root_mean_square(spread) * math.sqrt(of_running + 1 / len(calls))
 
 
 def _losses(

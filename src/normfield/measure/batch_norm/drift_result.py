@@ -28,11 +28,14 @@ class LayerDrift:
     mean_error, largest_mean_error : float
         |r − μ|/√(σ² + ε): root mean square over channels, and largest.
     chance_mean_error : float
-        What chance alone leaves of the first where the weights stand still; NaN from a single batch.
+        What chance alone leaves of the first where the weights stand still; NaN from a single batch, and where no
+        update has written the running statistics (or none can, at momentum 0).
+    start_mean_error : float
+        What is left of the start at mean 0 after so many updates; NaN where the layer does not count them.
     variance_ratio, smallest_variance_ratio, largest_variance_ratio : float
         (v + ε)/(σ² + ε): geometric mean over channels, and extremes.
     updates : int
-        How often the running statistics were written; 0 where the module has not trained.
+        How often the running statistics were written; 0 where the module has not trained or does not count.
     """
 
     name: str
@@ -40,18 +43,27 @@ class LayerDrift:
     mean_error: float
     largest_mean_error: float
     chance_mean_error: float
+    start_mean_error: float
     variance_ratio: float
     smallest_variance_ratio: float
     largest_variance_ratio: float
     updates: int
 
     def __str__(self) -> str:
-        chance = "" if math.isnan(self.chance_mean_error) else f" (chance: {self.chance_mean_error:.2g})"
         return (
-            f"{self.name or 'the module'}: means off by {self.mean_error:.3g} standard deviations{chance}, "
+            f"{self.name or 'the module'}: means off by {self.mean_error:.3g} standard deviations{self._expected()}, "
             f"at most {self.largest_mean_error:.3g}; variances {self.variance_ratio:.3g} times the exact ones, "
             f"{self.smallest_variance_ratio:.3g} to {self.largest_variance_ratio:.3g}"
         )
+
+    def _expected(self) -> str:
+        """What averaging leaves: chance where it is known, the start where it counts beside it and the error."""
+        chance = 0.0 if math.isnan(self.chance_mean_error) else self.chance_mean_error
+        words = [f"chance: {chance:.2g}"] if chance else []
+        if self.start_mean_error > 0.5 * max(self.mean_error, chance):
+            after = "1 update" if self.updates == 1 else f"{self.updates} updates"
+            words.append(f"left of the start at 0 after {after}: {self.start_mean_error:.2g}")
+        return f" ({', '.join(words)})" if words else ""
 
 
 @dataclass(frozen=True)
@@ -101,8 +113,16 @@ class StatisticsDrift:
     def to_json(self) -> str:
         """Every attribute under its name as a JSON object; a missing number is null, with the reason."""
         content: dict[str, Any] = vars(self) | {"layers": [asdict(layer) for layer in self.layers.values()]}
-        if any(math.isnan(layer.chance_mean_error) for layer in self.layers.values()):
-            content["reason"] = "chance_mean_error: a single batch does not tell how batches differ"
+        layers = list(self.layers.values())
+        reasons = []
+        if any(math.isnan(layer.chance_mean_error) for layer in layers):
+            reasons.append(
+                "chance_mean_error: a single batch does not tell how batches differ, without updates nothing averages"
+            )
+        if any(math.isnan(layer.start_mean_error) for layer in layers):
+            reasons.append("start_mean_error: the layer does not count its updates")
+        if reasons:
+            content["reason"] = "; ".join(reasons)
         return json_text(content)
 
     def plot(self) -> PlotlyFigure:
