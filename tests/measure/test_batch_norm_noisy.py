@@ -11,6 +11,7 @@ import torch
 from test_batch_norm_population import BATCH, Twice, dense
 from test_measure_untouched import state
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import normfield as nf
 
@@ -120,6 +121,13 @@ def test_a_shared_batch_norm_becomes_one_and_a_bare_one_too() -> None:
     assert streams == [0, 1]
 
 
+def test_checkpointing_counts_two_steps_as_the_docstring_says() -> None:
+    layer = nf.NoisyBatchNorm(nn.BatchNorm1d(4))
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    checkpoint(layer, x, use_reentrant=False).sum().backward()
+    assert int(layer.steps) == 2
+
+
 def test_it_can_be_measured_and_wrapped() -> None:
     """Every forward of a measurement draws the noise of the next step, and the count stays where it was."""
     noisy = nf.with_noisy_batch_norm(nn.DataParallel(dense()), seed=2)
@@ -134,6 +142,14 @@ def test_it_can_be_measured_and_wrapped() -> None:
 REFUSED = {
     "no batch norm": (lambda: nf.with_noisy_batch_norm(nn.Linear(2, 2)), "a module with batch norm"),
     "no module": (lambda: nf.with_noisy_batch_norm(len), "a module with batch norm"),
+    "noise already": (
+        lambda: nf.with_noisy_batch_norm(nf.with_noisy_batch_norm(dense(), seed=1), seed=2),
+        "NoisyBatchNorm at '1'; give the model that it was made from",
+    ),
+    "noise itself": (
+        lambda: nf.with_noisy_batch_norm(nf.NoisyBatchNorm(nn.BatchNorm1d(2))),
+        "NoisyBatchNorm at 'the module'",
+    ),
     "half a seed": (lambda: nf.with_noisy_batch_norm(Twice(), seed=0.5), "seed as a whole number"),
     "noise of another layer": (lambda: nf.NoisyBatchNorm(nn.Linear(2, 2)), "a batch norm, got Linear"),
     "negative spread": (

@@ -29,6 +29,10 @@ class NoisyBatchNorm(nn.Module):
 
     m_ij and s_ij alike at all positions of a sample. In eval mode there is no noise.
 
+    Every forward pass in training mode is a step. Under activation checkpointing (``torch.utils.checkpoint``) a part of
+    the model runs forward twice, so its noise is drawn and counted twice, and the gradient is taken at other noise than
+    the loss: leave checkpointing off.
+
     Parameters
     ----------
     batch_norm : nn.BatchNorm1d, 2d, 3d or SyncBatchNorm
@@ -112,7 +116,8 @@ def with_noisy_batch_norm(model: nn.Module, *, seed: int = 0) -> nn.Module:
     """Copy a module with noise after every batch norm, as in the experiment on covariate shift [Santurkar, Sec. 2.2].
 
     Each batch norm ``name`` becomes a `NoisyBatchNorm` that holds its copy as ``name.batch_norm``; one that the
-    module holds in several places becomes one. Wrappers of torch.compile and of data parallelism are taken off.
+    module holds in several places becomes one. Wrappers of torch.compile and of data parallelism are taken off. A model
+    that has such noise already is refused, since its layers draw from their own seed.
 
     Parameters
     ----------
@@ -128,7 +133,7 @@ def with_noisy_batch_norm(model: nn.Module, *, seed: int = 0) -> nn.Module:
     Raises
     ------
     InvalidInput
-        A module without batch norm, or one that cannot be copied.
+        A module without batch norm, one that has noise already, or one that cannot be copied.
 
     Examples
     --------
@@ -138,14 +143,25 @@ def with_noisy_batch_norm(model: nn.Module, *, seed: int = 0) -> nn.Module:
     """
     whole_seed(seed)
     norms_of(model, instead="give one that has a batch norm for the noise to follow")
+    _check_quiet(unwrapped(model))
     found = _copied(unwrapped(model))
     norms = dict.fromkeys(module for module in found.modules() if isinstance(module, _BatchNorm))
     noisy = {norm: NoisyBatchNorm(norm, seed=seed, stream=stream) for stream, norm in enumerate(norms)}
-    for module in [module for module in found.modules() if not isinstance(module, NoisyBatchNorm)]:
+    for module in list(found.modules()):
         for name, child in list(module._modules.items()):
             if isinstance(child, _BatchNorm):
                 module._modules[name] = noisy[child]
     return noisy[found] if isinstance(found, _BatchNorm) else found
+
+
+def _check_quiet(model: nn.Module) -> None:
+    noisy = [name for name, module in model.named_modules() if isinstance(module, NoisyBatchNorm)]
+    if noisy:
+        raise InvalidInput(
+            expected="a model without noise after its batch norms",
+            got=f"NoisyBatchNorm at {noisy[0] or 'the module'!r}",
+            instead="give the model that it was made from",
+        )
 
 
 def _copied(model: nn.Module) -> nn.Module:
