@@ -1,7 +1,7 @@
 """What watching a training run costs: time of the loop with and without a monitor, and memory beside a training step.
 
-The loop is plain PyTorch: heavy ball on batches of the yardstick (or of a small convolutional network), 200 steps, the
-same seeds with and without a monitor, in turn. Watched are `signals` every 50 steps; the same monitor with nothing due
+The loop is plain PyTorch: heavy ball on batches of the yardstick (or of a small convolutional network), 1,000 steps,
+the same seeds with and without a monitor, in turn. Watched are `signals` every 50 steps; the same monitor with nothing due
 tells what its bookkeeping costs. Both loops must end in the same weights, to the bit.
 
 The landscape probe is called by itself, with 8 steps; its gradients are those that it says it took, and its time is
@@ -25,7 +25,7 @@ from yardstick import YARDSTICK, Problem, Size, problem
 
 import normfield as nf
 
-EVERY, STEPS, POINTS = 50, 200, 8
+EVERY, STEPS, POINTS = 50, 1000, 8
 NEVER = 10**9
 MLP = Size((784, 512, 512, 10), 128)
 

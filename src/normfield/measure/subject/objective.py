@@ -23,16 +23,6 @@ ENTRIES_TOGETHER = 2**17
 """How many entries of a vector are copied to float64 at a time."""
 
 
-_CHUNK = 2**16
-"""Entries that are widened to float64 at a time: a whole weight would take as much memory as the walk itself."""
-
-
-def _chunks(pieces: Sequence[Tensor]) -> Iterator[Tensor]:
-    """All entries in order, a part of them at a time."""
-    for piece in pieces:
-        yield from piece.detach().reshape(-1).split(_CHUNK)
-
-
 def squared_norm(pieces: Sequence[Tensor]) -> float:
     """‖v‖² of a vector in pieces, summed in float64."""
     parts = (part for piece in pieces for part in _parts(piece))
