@@ -1,8 +1,8 @@
 """What watching a training run costs: time of the loop with and without a monitor, and memory beside a training step.
 
 The loop is plain PyTorch: heavy ball on batches of the yardstick (or of a small convolutional network), 1,000 steps,
-the same seeds with and without a monitor, in turn. Watched are `signals` every 50 steps; the same monitor with nothing due
-tells what its bookkeeping costs. Both loops must end in the same weights, to the bit.
+the same seeds with and without a monitor, in turn. Watched are `signals` every 50 steps; the same monitor with nothing
+due tells what its bookkeeping costs. Both loops must end in the same weights, to the bit.
 
 The landscape probe is called by itself, with 8 steps; its gradients are those that it says it took, and its time is
 given in training steps beside it. Peak memory is torch's allocator's, model and batch included, each in a process of
