@@ -105,6 +105,8 @@ STUDY = Study(
         "gradients vanish.",
         "The random order of the pixels makes no difference to fully connected networks with random weights.",
         "Training such networks is the study article-residual-depth.",
+        "That batch norm with skip connections must leave less than half of batch norm's own decades, and that batch "
+        "norm alone must not decay at all, was set after a first run.",
     ),
     sizes={
         "smoke": Size(

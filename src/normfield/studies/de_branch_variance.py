@@ -114,6 +114,8 @@ STUDY = Study(
         "“About 1/depth” is read as within a factor 1.5 at every block, and as a fitted power of −1 ± 0.1.",
         "The variance over the batch, which is what batch norm divides by, is given beside it: the part of a branch "
         "that all samples share does not count there.",
+        "That a branch without batch norm is as large as its input is read off the typical block; this was set after a "
+        "first run, in which single blocks of the convolutions scattered.",
     ),
     sizes={
         "smoke": Size(

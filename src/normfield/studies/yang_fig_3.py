@@ -106,6 +106,8 @@ STUDY = Study(
         "each for itself.",
         "The first and the last layer have no batch norm in front and behind them, respectively, and their norms are "
         "those of other shapes.",
+        "That the two gradients are judged each for itself, and that what is left must fall with the learning rate, "
+        "was set after first runs.",
     ),
     sizes={
         "smoke": Size(
